@@ -1,0 +1,24 @@
+// Matrix products: the BLAS of the machine, wrapped once so that float and double read alike and so
+// that a test can count what a training stage really multiplies.
+#pragma once
+#include <cstdint>
+
+namespace mome {
+
+enum class Trans : uint8_t { kNo, kYes };
+
+/// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C, row-major; lda, ldb, ldc are row strides in
+/// elements of the matrices as stored. m, n or k may be 0 (k = 0 scales C by beta). beta = 0 never
+/// reads C. T is float or double.
+template <class T>
+void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
+
+/// Products since the start of the process: how many, and 2*m*n*k summed. Thread-safe.
+struct GemmCount {
+  int64_t calls = 0;
+  int64_t flops = 0;
+};
+GemmCount gemm_count();
+
+}  // namespace mome
