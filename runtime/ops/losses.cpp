@@ -4,6 +4,27 @@
 
 namespace mome {
 
+Var* l2_normalize(Tape& tape, Var* x) {
+  const int64_t rows = x->rows(), width = x->cols();
+  const DType dtype = x->value.dtype;
+  Var* y = tape.output(rows, width, dtype, {x});
+  Tensor inverse = tape.scratch(rows, 1, dtype);
+  dispatch(dtype, [&]<class T>() { l2_normalize_forward<T>(rows, width, x->value.as<T>(), y->value.as<T>(), inverse.as<T>()); });
+  if (!tape.wants(y)) {
+    tape.free(inverse);
+    return y;
+  }
+  tape.record({y}, {inverse}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false;
+      Tensor dx = tape.grad(x, &add);
+      MOME_CHECK(!add);
+      l2_normalize_backward<T>(rows, width, y->value.as<T>(), inverse.as<T>(), y->grad.as<T>(), dx.as<T>());
+    });
+  });
+  return y;
+}
+
 // A loss writes its gradient over its input: logits are the largest matrix of a step and nobody reads them again.
 LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& labels, double weight) {
   const int64_t rows = logits->rows(), vocabulary = logits->cols();

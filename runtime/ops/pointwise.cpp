@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "kernels/contrastive/contrastive.h"
 #include "kernels/dropout/dropout.h"
 #include "runtime/ops/ops.h"
 
@@ -59,27 +58,6 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
       mome::dropout<T>(count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
-    });
-  });
-  return y;
-}
-
-Var* l2_normalize(Tape& tape, Var* x) {
-  const int64_t rows = x->rows(), width = x->cols();
-  const DType dtype = x->value.dtype;
-  Var* y = tape.output(rows, width, dtype, {x});
-  Tensor inverse = tape.scratch(rows, 1, dtype);
-  dispatch(dtype, [&]<class T>() { l2_normalize_forward<T>(rows, width, x->value.as<T>(), y->value.as<T>(), inverse.as<T>()); });
-  if (!tape.wants(y)) {
-    tape.free(inverse);
-    return y;
-  }
-  tape.record({y}, {inverse}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
-      bool add = false;
-      Tensor dx = tape.grad(x, &add);
-      MOME_CHECK(!add);
-      l2_normalize_backward<T>(rows, width, y->value.as<T>(), inverse.as<T>(), y->grad.as<T>(), dx.as<T>());
     });
   });
   return y;
