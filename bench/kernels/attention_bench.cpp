@@ -3,18 +3,11 @@
 
 #include <vector>
 
+#include "bench/kernels/inputs.h"
 #include "kernels/attention/attention.h"
-#include "kernels/common/philox.h"
 
 namespace mome {
 namespace {
-
-std::vector<float> noise(int64_t n, uint64_t stream) {
-  RandomStream random(1, 0, Purpose::kSynthetic, stream);
-  std::vector<float> x(n);
-  for (float& value : x) value = float(random.uniform(-1, 1));
-  return x;
-}
 
 /// Arguments: sequences, heads, head dim, tokens (all one segment); with bias and dbias.
 struct Problem {
@@ -35,8 +28,8 @@ struct Problem {
       sequence.push_back({{begin, 0}, {n, 0}, {begin, 0}, {n, 0}, {0, 0}});
       for (int32_t i = 0; i < n; ++i) position.push_back(i);
     }
-    qkv = noise(rows * ld, 1), bias = noise(heads * tokens * tokens, 2),
-    dout = noise(rows * ldo, 3);
+    qkv = bench_inputs(rows * ld, 1), bias = bench_inputs(heads * tokens * tokens, 2),
+    dout = bench_inputs(rows * ldo, 3);
     out.resize(rows * ldo), lse.resize(rows * heads), dqkv.resize(rows * ld);
     dbias.resize(bias.size());
     a.sequences = sequences, a.sequence = sequence.data(), a.q_position = position.data();
@@ -46,9 +39,7 @@ struct Problem {
     attention_forward(a, out.data(), ldo, lse.data());
   }
   void count(benchmark::State& state, int products) const {
-    const double flops = 2.0 * products * sequences * heads * tokens * tokens * d;
-    state.counters["GFLOP/s"] =
-        benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+    count_flops(state, 2.0 * products * sequences * heads * tokens * tokens * d);
   }
 };
 
@@ -77,5 +68,3 @@ BENCHMARK(attention_backward_bench)->Apply(shapes);
 
 }  // namespace
 }  // namespace mome
-
-BENCHMARK_MAIN();

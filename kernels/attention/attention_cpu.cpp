@@ -13,6 +13,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/small_product.h"
+#include "kernels/common/fixed_sum.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/simd_math.h"
 
@@ -191,20 +192,6 @@ void forward_unit(const Unit<T>& u, T* out, int64_t ldo, T* lse) {
   }
 }
 
-/// Sum in an order that depends on n alone (never on addresses).
-template <class T>
-T dot(int64_t n, const T* x, const T* y) {
-  constexpr int kWays = 16;
-  T part[kWays] = {};
-  int64_t c = 0;
-  for (; c + kWays <= n; c += kWays)
-    for (int w = 0; w < kWays; ++w) part[w] += x[c + w] * y[c + w];
-  T sum = 0;
-  for (; c < n; ++c) sum += x[c] * y[c];
-  for (int w = 0; w < kWays; ++w) sum += part[w];
-  return sum;
-}
-
 /// Writes scale * packed[i] to key rows of a gradient.
 template <class T>
 void unpack_keys(const Unit<T>& u, T scale, const T* packed, T* matrix, int64_t ld) {
@@ -259,7 +246,8 @@ void backward_unit(const Unit<T>& u, const T* out, const T* dout, int64_t ldo, c
       }
       finish_scores(u, row, pi);
       exponentials(u, row, row_lse, pi);
-      const T delta = dot(d, out + row * ldo + u.head * d, g + i * dp);  // sum_j P dP
+      const T *oi = out + row * ldo + u.head * d, *gi = g + i * dp;
+      const T delta = fixed_sum<T>(d, [&](int64_t c) { return oi[c] * gi[c]; });  // sum_j P dP
 #pragma omp simd
       for (int64_t j = 0; j < kp; ++j) dsi[j] = pi[j] * (dsi[j] - delta);
       if (dbias)

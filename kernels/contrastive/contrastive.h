@@ -19,9 +19,10 @@ struct ContrastiveResult {
   double dscale = 0;               // d loss / d scale, times grad_scale
 };
 
-/// similarity [N, N]: s[i,j] = <image_i, text_j> without scale. Logits are scale * s. A pair (i, j),
-/// i != j, with image_id[i] == image_id[j] or caption_id[i] == caption_id[j] is another true pair:
-/// it is left out of both softmaxes (ids null: none is). On return similarity holds grad_scale * d loss / d s.
+/// similarity [N, N]: s[i,j] = <image_i, text_j> without scale; logits are scale * s, scale > 0. A pair
+/// (i, j), i != j, with image_id[i] == image_id[j] or caption_id[i] == caption_id[j] is another true
+/// pair: it is left out of both softmaxes (ids null: none is). Of equal largest logits the first
+/// counts. On return similarity holds grad_scale * d loss / d s. N = 0 gives zeros.
 template <class T>
 ContrastiveResult contrastive_loss(int64_t n, T* similarity, double scale, const int64_t* image_id,
                                    const int64_t* caption_id, double grad_scale);

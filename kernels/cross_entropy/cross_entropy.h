@@ -6,7 +6,7 @@
 namespace mome {
 
 struct CrossEntropyResult {
-  double loss = 0;      // sum over rows of weight[r] * -log softmax(logits[r])[label[r]]
+  double loss = 0;      // sum over rows of -log softmax(logits[r])[label[r]]
   int64_t correct = 0;  // rows whose largest logit is the label (first of equals wins)
 };
 
@@ -22,7 +22,8 @@ template <class T>
 double squared_error(int64_t count, T* x, const T* target, double grad_scale, bool keep);
 
 /// Targets for masked image modelling by pixel regression (He et al. 2022, MAE §3 "normalised
-/// pixels"): per row (patch) (v - mean) / sqrt(var + 1e-6), unbiased variance. In place allowed.
+/// pixels"): per row (patch) (v - mean) / sqrt(var + 1e-6), unbiased variance (0 for a
+/// width of 1). In place allowed.
 template <class T>
 void normalize_patches(int64_t rows, int64_t width, const T* patches, T* out);
 
