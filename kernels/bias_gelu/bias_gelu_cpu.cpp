@@ -17,9 +17,17 @@ constexpr double kTanhScale = 2 * 0.797884560802865355880;  // 2 sqrt(2/pi)
 constexpr double kTanhCubic = 0.044715;
 constexpr double kQuickScale = 1.702;
 
+/// sigmoid(z) and its derivative s (1 - s), from exp(-|z|): neither loses digits where s is near 1.
 template <class T>
-inline T sigmoid(T z) {
-  return T(1) / (T(1) + fast_exp(-z));
+struct Sigmoid {
+  T value, derivative;
+};
+
+template <class T>
+inline Sigmoid<T> sigmoid(T z) {
+  const T e = fast_exp(-std::fabs(z));
+  const T r = T(1) / (T(1) + e);
+  return {z < T(0) ? e * r : r, e * r * r};
 }
 
 template <class T>
@@ -30,8 +38,8 @@ inline T gate_logit_tanh(T u) {
 template <Gelu kind, class T>
 inline T gelu(T u) {
   if constexpr (kind == Gelu::kErf) return T(0.5) * u * (T(1) + fast_erf(u * T(kSqrtHalf)));
-  if constexpr (kind == Gelu::kTanh) return u * sigmoid(gate_logit_tanh(u));
-  if constexpr (kind == Gelu::kQuick) return u * sigmoid(T(kQuickScale) * u);
+  if constexpr (kind == Gelu::kTanh) return u * sigmoid(gate_logit_tanh(u)).value;
+  if constexpr (kind == Gelu::kQuick) return u * sigmoid(T(kQuickScale) * u).value;
 }
 
 template <Gelu kind, class T>
@@ -39,13 +47,13 @@ inline T gelu_derivative(T u) {
   if constexpr (kind == Gelu::kErf)
     return T(0.5) * (T(1) + fast_erf(u * T(kSqrtHalf))) + u * fast_normal_density(u);
   if constexpr (kind == Gelu::kTanh) {
-    const T s = sigmoid(gate_logit_tanh(u));
+    const Sigmoid<T> s = sigmoid(gate_logit_tanh(u));
     const T slope = T(kTanhScale) * (T(1) + T(3 * kTanhCubic) * u * u);
-    return s + u * s * (T(1) - s) * slope;
+    return s.value + u * s.derivative * slope;
   }
   if constexpr (kind == Gelu::kQuick) {
-    const T s = sigmoid(T(kQuickScale) * u);
-    return s + T(kQuickScale) * u * s * (T(1) - s);
+    const Sigmoid<T> s = sigmoid(T(kQuickScale) * u);
+    return s.value + T(kQuickScale) * u * s.derivative;
   }
 }
 
