@@ -8,6 +8,7 @@
 #include "models/mome/model.h"
 #include "models/stages/config.h"
 #include "runtime/data/batch.h"
+#include "runtime/text/masking.h"
 #include "runtime/text/wordpiece.h"
 
 namespace mome {
@@ -26,19 +27,38 @@ struct StepContext {
   bool train = true;  // false: losses only, nothing recorded
 };
 
-/// Stage 1: masked image modelling. 40 % of the patches (BEiT, Bao et al. 2022; block-wise masking is not
-/// used) are replaced by the mask token; their normalised pixels are regressed (MAE, He et al. 2022, §3), or
+/// uint8 images [B, S, S, 3] -> normalised patches [B*P, 3p^2] in the arena.
+Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena);
+
+/// Stage 1: masked image modelling. A share of the patches (BEiT, Bao et al. 2022; chosen uniformly, not in
+/// blocks) is replaced by the mask token; their normalised pixels are regressed (MAE, He et al. 2022, §3), or
 /// with codes [B*P] (nearest codebook entry) classified.
-Metrics image_step(MomeModel& model, const ImageStageConfig& stage, const Batch& batch, const std::vector<int32_t>* codes, StepContext context);
+Metrics image_step(MomeModel& model, const ImageStageConfig& stage, const Batch& batch, const std::vector<int32_t>* codes,
+                   const StepContext& context);
+/// The same with everything given: patches [B*P, 3p^2], masked [B*P].
+Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor patches, const std::vector<uint8_t>& masked,
+                     const std::vector<int32_t>* codes, const StepContext& context);
 
 /// Stage 2: masked language modelling on text alone, whole words (Devlin et al. 2019).
-Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, StepContext context);
+Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, const StepContext& context);
+Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::vector<MaskedText>& texts, const StepContext& context);
 
 /// Stage 3: contrast, matching with hard negatives and masked words (VLMo §3.2). Two forward passes: contrast
 /// and masked words side by side, then all matching sequences. `fuse`: matching and masked words take part.
-Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse, StepContext context);
-
-/// uint8 images [B, S, S, 3] -> normalised patches [B*P, 3p^2] in the arena.
-Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena);
+Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
+                  const StepContext& context);
+/// Hard negatives: an image for text b, a text for image b; -1: none could be drawn.
+struct Negatives {
+  std::vector<int32_t> image, text;
+};
+/// The same with everything given.
+struct PairInputs {
+  const Batch* batch = nullptr;    // texts and ids; its pixels are not read
+  Tensor patches;                  // [B*P, 3p^2]
+  std::vector<MaskedText> masked;  // of pairs 0, 1, …: those that masked words see
+  int64_t matched = 0;             // pairs that matching sees
+  Negatives negatives;             // empty: drawn from the contrast's similarities
+};
+Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context);
 
 }  // namespace mome
