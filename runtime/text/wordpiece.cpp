@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <unordered_map>
@@ -19,13 +20,12 @@ constexpr int32_t kWordRoot = 0, kContinuingRoot = 1;
 size_t hash_edge(uint64_t key) { return size_t((key * 0x9E3779B97F4A7C15ull) >> 32); }
 
 std::string read_file(const std::string& path) {
-  errno = 0;
+  if (std::filesystem::is_directory(path))
+    fail("{}: cannot read the vocabulary: is a folder; expected a text file", path);
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("{}: cannot open the vocabulary: {}", path, std::strerror(errno));
   std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  // A folder opens, and fails only here.
-  if (file.bad() || (errno == EISDIR && bytes.empty()))
-    fail("{}: cannot read the vocabulary: {}", path, std::strerror(errno));
+  if (file.bad()) fail("{}: cannot read the vocabulary", path);
   return bytes;
 }
 
