@@ -30,14 +30,18 @@ std::string article(std::string_view noun) {
   return std::string_view("aeiouAEIOU").find(noun[0]) == std::string_view::npos ? "a " : "an ";
 }
 
-// Plurals and names that begin with a sign or a figure take no article.
+// Plurals ("crossed fingers", "people holding hands") and names that begin with a sign or a figure
+// take none. The noun is what stands before "with" or "of".
 bool takes_article(std::string_view phrase) {
-  const std::string_view first = phrase.substr(0, phrase.find(' '));
-  if (first == "people" || first == "men" || first == "women" || first == "the") return false;
+  const std::string_view noun =
+      phrase.substr(0, std::min({phrase.find(" with "), phrase.find(" of "), phrase.size()}));
+  const std::string_view first = noun.substr(0, noun.find(' '));
   const char c = first.empty() ? ' ' : first[0];
   if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return false;
-  const char last = phrase.back();
-  return last != 's' || phrase.ends_with("ss") || phrase.find(' ') != std::string_view::npos;
+  if (first == "people" || first == "men" || first == "women" || first == "the") return false;
+  if (first == "person" || first == "man" || first == "woman") return true;
+  return !noun.ends_with('s') || noun.ends_with("ss") || noun.ends_with("us") ||
+         noun.ends_with("is");
 }
 
 }  // namespace

@@ -32,7 +32,13 @@ TEST(EmojiCaptions, Rephrasings) {
             (Captions{"flag: Norway", "flag of Norway", "the flag of Norway"}));
   EXPECT_EQ(emoji_captions("keycap: 5").back(), "a keycap with 5");
   EXPECT_EQ(emoji_captions("owl"), (Captions{"owl", "an owl"}));
+  EXPECT_EQ(emoji_captions("octopus").back(), "an octopus");
+  EXPECT_EQ(emoji_captions("person lifting weights").back(), "a person lifting weights");
+  EXPECT_EQ(emoji_captions("smiling face with heart-eyes").back(),
+            "a smiling face with heart-eyes");
   EXPECT_EQ(emoji_captions("glasses"), (Captions{"glasses"}));
+  EXPECT_EQ(emoji_captions("crossed fingers: light skin tone").back(),
+            "crossed fingers with light skin");
   EXPECT_EQ(emoji_captions("2nd place medal"), (Captions{"2nd place medal"}));
 }
 
