@@ -24,6 +24,8 @@ using small_product::padded;
 
 // Queries a block: its scores of 1000 keys fill a quarter of a megabyte, within L2.
 constexpr int64_t kQueryBlock = 64;
+// Up to so many rows are used where they lie. Base's stride of 9 KB puts them into few cache sets.
+constexpr int64_t kDirectRows = 64;
 
 /// Memory of one thread, kept between calls; pieces are aligned to vectors.
 template <class T>
@@ -50,6 +52,16 @@ class Scratch {
   T* next_;
 };
 
+/// Rows of one head of a segment as an operand of multiply(): where they are, if a vector never
+/// reaches beyond the head's columns and the rows are so few that a copy would cost more than the
+/// cache conflicts of their long stride; else in scratch, dp columns wide.
+template <class T>
+struct Panel {
+  T* data;
+  int64_t ld;
+  bool copy;
+};
+
 /// One (sequence, head) and how to reach its rows.
 template <class T>
 struct Unit {
@@ -60,16 +72,9 @@ struct Unit {
   int64_t queries = int64_t{s.q_count[0]} + s.q_count[1];
   int64_t keys = int64_t{s.k_count[0]} + s.k_count[1];
   int64_t kp = padded<T>(keys);
+  int64_t block = std::min<int64_t>(kQueryBlock, std::max(s.q_count[0], s.q_count[1]));
 
-  int64_t query_row(int64_t i) const {
-    return i < s.q_count[0] ? s.q_begin[0] + i : s.q_begin[1] + i - s.q_count[0];
-  }
-  /// Calls f(row, first key of the segment, count, segment) for both key segments.
-  template <class F>
-  void each_segment(F&& f) const {
-    for (int g = 0; g < 2; ++g)
-      if (s.k_count[g] > 0) f(s.k_begin[g], g ? int64_t{s.k_count[0]} : 0, s.k_count[g], g);
-  }
+  int64_t first_key(int g) const { return g ? s.k_count[0] : 0; }
   /// Number of keys of segment g that query row `row` sees: a prefix.
   int64_t visible(int64_t row, int g) const {
     if (!a.causal) return s.k_count[g];
@@ -79,47 +84,61 @@ struct Unit {
   int64_t bias_offset(int64_t row, int g) const {
     return (head * a.bias_size + a.q_position[row]) * a.bias_size + s.k_position[g];
   }
+  /// Calls f(first row, rows) for blocks of queries; none spans both segments.
+  template <class F>
+  void each_query_block(F&& f) const {
+    for (int g = 0; g < 2; ++g)
+      for (int64_t i = 0; i < s.q_count[g]; i += block)
+        f(s.q_begin[g] + i, std::min<int64_t>(block, s.q_count[g] - i));
+  }
+
+  Panel<T> panel(T* matrix, int64_t ld, int64_t row, int64_t count, T* scratch) const {
+    if (d == dp && count <= kDirectRows) return {matrix + row * ld + head * d, ld, false};
+    return {scratch, dp, true};
+  }
+  /// A panel that is read.
+  Panel<T> load(const T* matrix, int64_t ld, int64_t row, int64_t count, T* scratch) const {
+    Panel<T> p = panel(const_cast<T*>(matrix), ld, row, count, scratch);
+    for (int64_t i = 0; p.copy && i < count; ++i) {
+      std::copy_n(matrix + (row + i) * ld + head * d, d, scratch + i * dp);
+      std::fill(scratch + i * dp + d, scratch + (i + 1) * dp, T(0));
+    }
+    return p;
+  }
+  /// Puts a written panel where it belongs.
+  void finish(const Panel<T>& p, T* matrix, int64_t ld, int64_t row, int64_t count) const {
+    for (int64_t i = 0; p.copy && i < count; ++i)
+      std::copy_n(p.data + i * dp, d, matrix + (row + i) * ld + head * d);
+  }
+  Panel<T> load_keys(const T* matrix, int64_t ld, int g, T* scratch) const {
+    return load(matrix, ld, s.k_begin[g], s.k_count[g], scratch + first_key(g) * dp);
+  }
+  /// The unit's rows of K or V as [d, kp], so that products with it vectorise over keys.
+  void transpose_keys(const T* matrix, int64_t ld, T* transposed) const {
+    for (int g = 0; g < 2; ++g)
+      small_product::transpose(s.k_count[g], d, matrix + s.k_begin[g] * ld + head * d, ld,
+                               transposed + first_key(g), kp);
+    for (int64_t c = 0; c < d; ++c)
+      std::fill(transposed + c * kp + keys, transposed + (c + 1) * kp, T(0));
+  }
+  /// C [n, d] = W [n, keys] times the key panels.
+  void multiply_keys(int64_t n, const T* w, const Panel<T> (&panels)[2], const Panel<T>& c) const {
+    for (int g = 0; g < 2; ++g)
+      if (s.k_count[g] > 0 || g == 0)  // without any key: zeros
+        multiply(n, dp, s.k_count[g], w + first_key(g), kp, 1, panels[g].data, panels[g].ld, g > 0,
+                 c.data, c.ld);
+  }
 };
-
-/// Copies one row's d elements and fills up to dp with zeros.
-template <class T>
-inline void copy_row(int64_t d, int64_t dp, const T* from, T* to) {
-  std::copy_n(from, d, to);
-  std::fill(to + d, to + dp, T(0));
-}
-
-template <class T>
-void pack_keys(const Unit<T>& u, const T* matrix, int64_t ld, T* packed) {
-  u.each_segment([&](int64_t row, int64_t first, int64_t count, int) {
-    for (int64_t j = 0; j < count; ++j)
-      copy_row(u.d, u.dp, matrix + (row + j) * ld + u.head * u.d, packed + (first + j) * u.dp);
-  });
-}
-
-/// From packed [keys, dp] to [d, kp], so that products with it vectorise over keys.
-template <class T>
-void transpose_keys(const Unit<T>& u, const T* packed, T* transposed) {
-  small_product::transpose(u.keys, u.d, packed, u.dp, transposed, u.kp);
-  for (int64_t c = 0; c < u.d; ++c)
-    std::fill(transposed + c * u.kp + u.keys, transposed + (c + 1) * u.kp, T(0));
-}
-
-template <class T>
-void pack_queries(const Unit<T>& u, int64_t i0, int64_t count, const T* matrix, int64_t ld,
-                  T* packed) {
-  for (int64_t i = 0; i < count; ++i)
-    copy_row(u.d, u.dp, matrix + u.query_row(i0 + i) * ld + u.head * u.d, packed + i * u.dp);
-}
 
 /// s = scale * s + bias over visible keys; returns their largest.
 template <class T>
 T finish_scores(const Unit<T>& u, int64_t row, T* s) {
   T largest = -std::numeric_limits<T>::infinity();
   const T scale = u.a.scale;
-  u.each_segment([&](int64_t, int64_t first, int64_t, int g) {
-    T* x = s + first;
+  for (int g = 0; g < 2; ++g) {
+    T* x = s + u.first_key(g);
     const int64_t n = u.visible(row, g);
-    if (u.a.bias && n > 0) {
+    if (n > 0 && u.a.bias) {
       const T* bias = u.a.bias + u.bias_offset(row, g);
 #pragma omp simd reduction(max : largest)
       for (int64_t j = 0; j < n; ++j) {
@@ -133,143 +152,142 @@ T finish_scores(const Unit<T>& u, int64_t row, T* s) {
         largest = std::max(largest, x[j]);
       }
     }
-  });
+  }
   return largest;
 }
 
-/// s = exp(s - shift) over visible keys, 0 over all others and the padding; returns the sum.
+/// s = exp(s - shift) over visible keys, 0 over all others and the padding; returns the sum over
+/// all, whose order depends on kp alone.
 template <class T>
 T exponentials(const Unit<T>& u, int64_t row, T shift, T* s) {
-  T sum = 0;
-  u.each_segment([&](int64_t, int64_t first, int64_t count, int g) {
-    T* x = s + first;
+  for (int g = 0; g < 2; ++g) {
+    T* x = s + u.first_key(g);
     const int64_t n = u.visible(row, g);
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < n; ++j) {
-      x[j] = fast_exp(x[j] - shift);
-      sum += x[j];
-    }
-    std::fill(x + n, x + count, T(0));
-  });
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) x[j] = fast_exp(x[j] - shift);
+    std::fill(x + n, x + u.s.k_count[g], T(0));
+  }
   std::fill(s + u.keys, s + u.kp, T(0));
-  return sum;
+  return fixed_sum<T>(u.kp, [&](int64_t j) { return s[j]; });
 }
 
 template <class T>
 void forward_unit(const Unit<T>& u, T* out, int64_t ldo, T* lse) {
   if (u.queries == 0) return;
-  const int64_t block = std::min(kQueryBlock, u.queries), d = u.d, dp = u.dp, kp = u.kp;
-  Scratch<T> scratch(2 * u.keys * dp + d * kp + block * (kp + 2 * dp));
-  T* k = scratch.take(u.keys, dp);
-  T* v = scratch.take(u.keys, dp);
+  const int64_t d = u.d, dp = u.dp, kp = u.kp;
+  Scratch<T> scratch(u.keys * dp + d * kp + u.block * (kp + dp));
+  T* v_copy = scratch.take(u.keys, dp);
   T* kt = scratch.take(d, kp);
-  T* p = scratch.take(block, kp);
-  T* q = scratch.take(block, dp);
-  T* o = scratch.take(block, dp);
-  pack_keys(u, u.a.k, u.a.ldk, k);
-  pack_keys(u, u.a.v, u.a.ldv, v);
-  transpose_keys(u, k, kt);
-  for (int64_t i0 = 0; i0 < u.queries; i0 += block) {
-    const int64_t n = std::min(block, u.queries - i0);
-    pack_queries(u, i0, n, u.a.q, u.a.ldq, q);
-    multiply(n, kp, d, q, dp, 1, kt, kp, false, p, kp);
+  T* p = scratch.take(u.block, kp);
+  T* o_copy = scratch.take(u.block, dp);
+  u.transpose_keys(u.a.k, u.a.ldk, kt);
+  const Panel<T> v[2] = {u.load_keys(u.a.v, u.a.ldv, 0, v_copy),
+                         u.load_keys(u.a.v, u.a.ldv, 1, v_copy)};
+  u.each_query_block([&](int64_t row, int64_t n) {
+    multiply(n, kp, d, u.a.q + row * u.a.ldq + u.head * d, u.a.ldq, 1, kt, kp, false, p, kp);
     T inverse[kQueryBlock];
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = u.query_row(i0 + i);
-      T& row_lse = lse[row * u.a.heads + u.head];
-      const T largest = finish_scores(u, row, p + i * kp);
+      const T largest = finish_scores(u, row + i, p + i * kp);
       // Nothing seen (or every score -inf): the sum is 0. NaN scores stay NaN.
       const bool none = largest == -std::numeric_limits<T>::infinity();
-      const T sum = exponentials(u, row, none ? T(0) : largest, p + i * kp);
+      const T sum = exponentials(u, row + i, none ? T(0) : largest, p + i * kp);
       inverse[i] = sum == T(0) ? T(0) : T(1) / sum;
-      row_lse = sum == T(0) ? largest : largest + std::log(sum);
+      lse[(row + i) * u.a.heads + u.head] = sum == T(0) ? largest : largest + std::log(sum);
     }
-    multiply(n, dp, u.keys, p, kp, 1, v, dp, false, o, dp);
-    for (int64_t i = 0; i < n; ++i) {
-      T* to = out + u.query_row(i0 + i) * ldo + u.head * d;
-      for (int64_t c = 0; c < d; ++c) to[c] = o[i * dp + c] * inverse[i];
-    }
-  }
-}
-
-/// Writes scale * packed[i] to key rows of a gradient.
-template <class T>
-void unpack_keys(const Unit<T>& u, T scale, const T* packed, T* matrix, int64_t ld) {
-  u.each_segment([&](int64_t row, int64_t first, int64_t count, int) {
-    for (int64_t j = 0; j < count; ++j) {
-      T* to = matrix + (row + j) * ld + u.head * u.d;
-      for (int64_t c = 0; c < u.d; ++c) to[c] = scale * packed[(first + j) * u.dp + c];
-    }
+    const Panel<T> o = u.panel(out, ldo, row, n, o_copy);
+    u.multiply_keys(n, p, v, o);
+    for (int64_t i = 0; i < n; ++i)
+#pragma omp simd
+      for (int64_t c = 0; c < d; ++c) o.data[i * o.ld + c] *= inverse[i];
+    u.finish(o, out, ldo, row, n);
   });
 }
 
-/// dbias: the head's [M, M] (first of [H, M, M] shifted so that bias_offset() applies), or null.
+/// From dP to scale * dS in place, and dS into dbias [H, M, M] unless that is null.
+template <class T>
+void score_gradients(const Unit<T>& u, int64_t row, T delta, const T* p, T* ds, T* dbias) {
+  const T scale = u.a.scale;
+  for (int g = 0; g < 2; ++g) {
+    const T* pg = p + u.first_key(g);
+    T* x = ds + u.first_key(g);
+    const int64_t n = u.visible(row, g);
+    if (n > 0 && dbias) {
+      T* to = dbias + u.bias_offset(row, g);
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) {
+        const T gradient = pg[j] * (x[j] - delta);
+        to[j] += gradient;
+        x[j] = scale * gradient;
+      }
+    } else {
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) x[j] = scale * (pg[j] * (x[j] - delta));
+    }
+    std::fill(x + n, x + u.s.k_count[g], T(0));
+  }
+}
+
 template <class T>
 void backward_unit(const Unit<T>& u, const T* out, const T* dout, int64_t ldo, const T* lse, T* dq,
                    T* dk, T* dv, T* dbias) {
-  const int64_t block = std::min(kQueryBlock, u.queries), d = u.d, dp = u.dp, kp = u.kp;
-  Scratch<T> scratch(4 * u.keys * dp + 2 * d * kp + block * (2 * kp + 3 * dp));
-  T* k = scratch.take(u.keys, dp);
-  T* v = scratch.take(u.keys, dp);
-  T* dk_sum = scratch.take(u.keys, dp);
-  T* dv_sum = scratch.take(u.keys, dp);
+  const int64_t d = u.d, dp = u.dp, kp = u.kp, ldq = u.a.ldq;
+  Scratch<T> scratch(3 * u.keys * dp + 2 * d * kp + u.block * (2 * kp + 3 * dp));
+  T* k_copy = scratch.take(u.keys, dp);
+  T* dk_copy = scratch.take(u.keys, dp);
+  T* dv_copy = scratch.take(u.keys, dp);
   T* kt = scratch.take(d, kp);
   T* vt = scratch.take(d, kp);
-  T* p = scratch.take(block, kp);
-  T* ds = scratch.take(block, kp);
-  T* q = scratch.take(block, dp);
-  T* g = scratch.take(block, dp);  // dO
-  T* o = scratch.take(block, dp);  // dQ
-  if (u.queries > 0) {
-    pack_keys(u, u.a.k, u.a.ldk, k);
-    pack_keys(u, u.a.v, u.a.ldv, v);
-    transpose_keys(u, k, kt);
-    transpose_keys(u, v, vt);
-  } else {
-    std::fill_n(dk_sum, u.keys * dp, T(0));
-    std::fill_n(dv_sum, u.keys * dp, T(0));
-  }
-  for (int64_t i0 = 0; i0 < u.queries; i0 += block) {
-    const int64_t n = std::min(block, u.queries - i0);
-    pack_queries(u, i0, n, u.a.q, u.a.ldq, q);
-    pack_queries(u, i0, n, dout, ldo, g);
-    multiply(n, kp, d, q, dp, 1, kt, kp, false, p, kp);
-    multiply(n, kp, d, g, dp, 1, vt, kp, false, ds, kp);
+  T* p = scratch.take(u.block, kp);
+  T* ds = scratch.take(u.block, kp);
+  T* q_copy = scratch.take(u.block, dp);
+  T* g_copy = scratch.take(u.block, dp);
+  T* dq_copy = scratch.take(u.block, dp);
+  u.transpose_keys(u.a.k, u.a.ldk, kt);
+  u.transpose_keys(u.a.v, u.a.ldv, vt);
+  const Panel<T> k[2] = {u.load_keys(u.a.k, u.a.ldk, 0, k_copy),
+                         u.load_keys(u.a.k, u.a.ldk, 1, k_copy)};
+  // Assigns (or adds, from the second block on) W^T B to the gradient's panel of segment s.
+  auto add_to_keys = [&](bool add, int64_t n, const T* w, const Panel<T>& b, T* matrix, int64_t ld,
+                         T* copy, int s) {
+    const int64_t first = u.first_key(s);
+    const Panel<T> sum = u.panel(matrix, ld, u.s.k_begin[s], u.s.k_count[s], copy + first * dp);
+    multiply(u.s.k_count[s], dp, n, w + first, 1, kp, b.data, b.ld, add, sum.data, sum.ld);
+    return sum;
+  };
+  bool add = false;
+  u.each_query_block([&](int64_t row, int64_t n) {
+    const Panel<T> q = u.load(u.a.q, ldq, row, n, q_copy);
+    const Panel<T> g = u.load(dout, ldo, row, n, g_copy);
+    multiply(n, kp, d, q.data, q.ld, 1, kt, kp, false, p, kp);
+    multiply(n, kp, d, g.data, g.ld, 1, vt, kp, false, ds, kp);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = u.query_row(i0 + i);
-      const T row_lse = lse[row * u.a.heads + u.head];
-      T *pi = p + i * kp, *dsi = ds + i * kp;
+      const T row_lse = lse[(row + i) * u.a.heads + u.head];
       if (row_lse == -std::numeric_limits<T>::infinity()) {
-        std::fill_n(pi, kp, T(0));
-        std::fill_n(dsi, kp, T(0));
+        std::fill_n(p + i * kp, kp, T(0));
+        std::fill_n(ds + i * kp, kp, T(0));
         continue;
       }
-      finish_scores(u, row, pi);
-      exponentials(u, row, row_lse, pi);
-      const T *oi = out + row * ldo + u.head * d, *gi = g + i * dp;
+      finish_scores(u, row + i, p + i * kp);
+      exponentials(u, row + i, row_lse, p + i * kp);
+      const T *oi = out + (row + i) * ldo + u.head * d, *gi = g.data + i * g.ld;
       const T delta = fixed_sum<T>(d, [&](int64_t c) { return oi[c] * gi[c]; });  // sum_j P dP
-#pragma omp simd
-      for (int64_t j = 0; j < kp; ++j) dsi[j] = pi[j] * (dsi[j] - delta);
-      if (dbias)
-        u.each_segment([&](int64_t, int64_t first, int64_t, int s) {
-          const int64_t seen = u.visible(row, s);
-          if (seen == 0) return;
-          T* to = dbias + u.bias_offset(row, s);
-#pragma omp simd
-          for (int64_t j = 0; j < seen; ++j) to[j] += dsi[first + j];
-        });
+      score_gradients(u, row + i, delta, p + i * kp, ds + i * kp, dbias);
     }
-    const bool add = i0 > 0;
-    multiply(u.keys, dp, n, p, 1, kp, g, dp, add, dv_sum, dp);
-    multiply(u.keys, dp, n, ds, 1, kp, q, dp, add, dk_sum, dp);
-    multiply(n, dp, u.keys, ds, kp, 1, k, dp, false, o, dp);
-    for (int64_t i = 0; i < n; ++i) {
-      T* to = dq + u.query_row(i0 + i) * u.a.ldq + u.head * d;
-      for (int64_t c = 0; c < d; ++c) to[c] = u.a.scale * o[i * dp + c];
+    for (int s = 0; s < 2; ++s) {
+      add_to_keys(add, n, p, g, dv, u.a.ldv, dv_copy, s);
+      add_to_keys(add, n, ds, q, dk, u.a.ldk, dk_copy, s);
     }
+    add = true;
+    const Panel<T> to = u.panel(dq, ldq, row, n, dq_copy);
+    u.multiply_keys(n, ds, k, to);
+    u.finish(to, dq, ldq, row, n);
+  });
+  for (int s = 0; s < 2; ++s) {
+    const int64_t begin = u.s.k_begin[s], count = u.s.k_count[s];
+    // Without queries k = 0 terms assign zeros; else 0 terms add nothing.
+    u.finish(add_to_keys(add, 0, p, k[s], dv, u.a.ldv, dv_copy, s), dv, u.a.ldv, begin, count);
+    u.finish(add_to_keys(add, 0, ds, k[s], dk, u.a.ldk, dk_copy, s), dk, u.a.ldk, begin, count);
   }
-  unpack_keys(u, u.a.scale, dk_sum, dk, u.a.ldk);
-  unpack_keys(u, T(1), dv_sum, dv, u.a.ldv);
 }
 
 /// Sequences of a chunk share one sum of dbias. At most 8 chunks of at least 4 sequences: enough
