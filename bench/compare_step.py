@@ -10,7 +10,7 @@ modes, eager or torch.compile, found once a case before the pairs.
 Columns: date (UTC), machine (processor) and the cores this process may use, mome_commit ("+dirty"
 when the tree has changes), torch version, model, stage, batch, threads, pairs (runs of each), steps
 (timed, a run), pairs/s of both (medians), ratio = mome / peer, peak resident memory of both (MiB,
-medians) and rss_ratio = mome / peer; peer_import_rss_mib is what PyTorch takes before a model exists.
+medians) and rss_ratio = mome / peer; peer_import_rss_mib is what PyTorch takes before any model.
 """
 
 import argparse
@@ -135,6 +135,8 @@ def compare(model, stage, batch, args):
 
 def main():
     args = parse_args()
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
     for case in args.cases:
         row = compare(*case, args)
         # A row is written as soon as it is known: a later failure loses nothing.

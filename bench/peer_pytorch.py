@@ -70,8 +70,10 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     layers, width, heads, size, first_vl, _ = MODELS[args.model]
-    trainer = Trainer(args.stage, args.batch, layers, width, heads, size, PATCH, first_vl,
-                      VOCABULARY, T0, DROP_PATH, args.compile)
+    trainer = Trainer(
+        args.batch, args.compile, stage=args.stage, layers=layers, width=width, heads=heads,
+        size=size, patch=PATCH, first_vl=first_vl, T=T0 if args.stage == "text" else 40, T0=T0,
+        vocabulary=VOCABULARY, drop_path=DROP_PATH)
     seconds, losses = [], []
     for _ in range(args.warmup + args.steps):
         batch = trainer.make_batch()  # untimed, as a loader's threads would make it

@@ -128,12 +128,11 @@ def position_indices(w, T, T0):
 
 
 class Vlmo(nn.Module):
-    def __init__(self, stage, layers, width, heads, size, patch, first_vl, vocabulary, T0,
+    def __init__(self, stage, layers, width, heads, size, patch, first_vl, T, T0, vocabulary,
                  drop_path):
         super().__init__()
         self.layers, self.heads, self.first_vl = layers, heads, first_vl
-        self.T = T0 if stage == "text" else 40
-        self.patch, self.P = patch, (size // patch) ** 2
+        self.T, self.patch, self.P = T, patch, (size // patch) ** 2
         indices, rows = position_indices(size // patch, self.T, T0)
         for kind, index in indices.items():
             self.register_buffer(f"index_{kind}", index.flatten(), persistent=False)
@@ -232,13 +231,17 @@ class Vlmo(nn.Module):
         losses = [F.cross_entropy(m, target) for m in (s, s.T, s_vl, s_vl.T)]
         return sum(losses) / 4, s.detach()
 
+    @staticmethod
+    def draw_negatives(similarity):
+        """An image for every text and a text for every image, each not its own. [B,B] -> 2 x [B]"""
+        own = torch.eye(len(similarity), dtype=torch.bool)
+        # A tiny floor: a row whose positive takes all the mass could not be drawn from.
+        return [torch.multinomial((s.softmax(1) + 1e-9).masked_fill_(own, 0), 1).squeeze(1)
+                for s in (similarity.T, similarity)]
+
     def match(self, image, ids, keep, similarity):
         B = len(image)
-        own = torch.eye(B, dtype=torch.bool)
-        # A tiny floor: a row whose positive takes all the mass could not be drawn from.
-        draw = lambda s: torch.multinomial(
-            (s.softmax(1) + 1e-9).masked_fill_(own, 0), 1).squeeze(1)
-        i, t = draw(similarity.T), draw(similarity)
+        i, t = self.draw_negatives(similarity)
         feats = [self.fuse(image, ids, keep), self.fuse(image[i], ids, keep),
                  self.fuse(image, ids[t], keep[t])]
         pooled = torch.tanh(self.pooler(torch.cat([f[:, 0] for f in feats])))
@@ -266,12 +269,11 @@ class Vlmo(nn.Module):
 class Trainer:
     """A model, its AdamW and made-up batches."""
 
-    def __init__(self, stage, batch, layers, width, heads, size, patch, first_vl, vocabulary, T0,
-                 drop_path, compiled):
-        self.stage, self.B, self.size, self.vocabulary = stage, batch, size, vocabulary
-        self.model = Vlmo(stage, layers, width, heads, size, patch, first_vl, vocabulary, T0,
-                          drop_path)
-        self.loss = getattr(self.model, f"{stage}_loss")
+    def __init__(self, batch, compiled, **model):
+        self.stage, self.B = model["stage"], batch
+        self.size, self.vocabulary = model["size"], model["vocabulary"]
+        self.model = Vlmo(**model)
+        self.loss = getattr(self.model, f"{self.stage}_loss")
         if compiled:
             torch._dynamo.config.recompile_limit = 64  # kinds of block x lengths
             for module in (*self.model.transformer.blocks, getattr(self.model, "mlm_score", None)):
