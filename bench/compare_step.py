@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def parse_args():
     args = parser.parse_args()
     if args.pairs < 1 or args.threads < 1 or (args.steps or 1) < 1:
         parser.error("--pairs, --steps and --threads must be positive")
+    if not shutil.which(args.mome):
+        parser.error(f"{args.mome}: no such program; build it, or say --mome PATH")
     args.cases = []
     for row in args.rows:
         model, stage, batch = (row.split(":") + ["", ""])[:3]

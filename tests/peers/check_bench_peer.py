@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The benchmark's peer (bench/peer_vlmo.py) must do the reference's work, or its speed is no news.
+"""The benchmark's peer (bench/peer_vlmo.py) must do what the reference does: its speed counts then.
 
-Both get the same float64 parameters, batch and negatives, no drop path or dropout; loss and gradients
-of the three stages must agree to rounding, and the same parameters must be frozen. Needs torch.
+Both get the same float64 parameters, batch and negatives, no drop path or dropout; loss and
+gradients of the three stages must agree to rounding, and the same parameters must be frozen.
+Needs torch, numpy and safetensors.
 
     python3 tests/peers/check_bench_peer.py
 """
