@@ -280,7 +280,7 @@ def run_mim(p, x):
     image, mask = x["image"], x["mim_masks"]
     r = infer_single(p, embed_image(p, image, mask), image_keep(image), "imag", tail=False)
     patches = F.unfold(image, PATCH, stride=PATCH).transpose(1, 2)[mask == 1]
-    mean, var = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True, unbiased=False)
+    mean, var = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True, unbiased=True)
     target = (patches - mean) / torch.sqrt(var + 1e-6)
     pred = linear(p, "mim_head", r["feats"][:, 1:][mask == 1])
     loss = ((pred - target) ** 2).mean()

@@ -38,7 +38,7 @@ out.* is F64 (labels I64); rows of padded text are zero:
            embeddings before the class token and the type embedding are added; `mim_head` is Linear
            D -> 3pp on their states after the final norm. A patch's 3pp values are in order
            (channel, row, column), as in patch_embed.proj.weight; its target is
-           (x - mean) / sqrt(var + 1e-6), mean and biased variance (divisor 3pp) over all its 3pp
+           (x - mean) / sqrt(var + 1e-6), mean and unbiased variance (divisor 3pp - 1) over all its 3pp
            values. Loss: mean over M x 3pp.
   infer    hidden.0 (input of block 0) ... hidden.L [B,T+P+1,D], text first; text_feats, image_feats
            (after the final norm), cls_feats [B,D] (pooled), raw_cls_feats [B,D]
