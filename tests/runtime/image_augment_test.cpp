@@ -1,5 +1,3 @@
-#include "runtime/image/augment.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 
 #include "kernels/image/resize.h"
 #include "runtime/core/error.h"
+#include "runtime/image/augment.h"
 
 namespace mome {
 namespace {
@@ -115,10 +114,12 @@ TEST(Augment, ExtremeShapesFallBackToTheCentre) {
 
 TEST(Augment, GentleAtStrengthZeroIsNone) {
   const Image image = noise(33, 44);
-  EXPECT_EQ(run(image, 32, {.kind = "gentle", .strength = 0}, 5).pixels, run(image, 32, {}, 5).pixels);
+  EXPECT_EQ(run(image, 32, {.kind = "gentle", .strength = 0}, 5).pixels,
+            run(image, 32, {}, 5).pixels);
 }
 
-// The middle of a large disc stays; its colour moves within contrast and shift; corners show the fill.
+// The middle of a large disc stays; its colour moves within contrast and shift; corners show the
+// fill.
 TEST(Augment, GentleStaysInItsRanges) {
   const int n = 64;
   Image image{n, n, std::vector<uint8_t>(n * n * 3, 200)};
@@ -160,8 +161,8 @@ TEST(Augment, GentleMovesLittle) {
     min_x = std::min(min_x, x / sum), max_x = std::max(max_x, x / sum);
     min_y = std::min(min_y, y / sum), max_y = std::max(max_y, y / sum);
   }
-  // 16 pixels right of the middle (32): stretched by 0.92 / sqrt(1.06) to 1.10 * sqrt(1.06), turned by
-  // 4.6 degrees, shifted by 1.56; half a pixel for the blob's centre after sampling.
+  // 16 pixels right of the middle (32): stretched by 0.92 / sqrt(1.06) to 1.10 * sqrt(1.06), turned
+  // by 4.6 degrees, shifted by 1.56; half a pixel for the blob's centre after sampling.
   EXPECT_GE(min_x, 32 + 16 * 0.92 * std::sqrt(0.94) * std::cos(0.0803) - 1.56 - 0.5);
   EXPECT_LT(min_x, 46.5);
   EXPECT_LE(max_x, 32 + 16 * 1.10 * std::sqrt(1.06) + 1.56 + 0.5);

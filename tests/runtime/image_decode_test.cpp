@@ -1,5 +1,3 @@
-#include "runtime/image/decode.h"
-
 #include <gtest/gtest.h>
 
 #include <array>
@@ -9,6 +7,7 @@
 
 #include "kernels/common/philox.h"
 #include "runtime/core/error.h"
+#include "runtime/image/decode.h"
 #include "runtime/image/png.h"
 
 namespace mome {
@@ -26,8 +25,8 @@ Image picture(int width, int height) {
 // libjpeg's (Pillow's) baseline JPEG of an 8 x 8 picture of one colour, RGB (200, 60, 20), 4:4:4.
 #include "tests/runtime/image_tiny_jpeg.inc"
 
-// PNG by hand, zlib's stored blocks, so that any colour type and depth can be tested. stb checks neither
-// CRC nor Adler-32, hence zeros there.
+// PNG by hand, zlib's stored blocks, so that any colour type and depth can be tested. stb checks
+// neither CRC nor Adler-32, hence zeros there.
 void put32(Bytes& to, uint32_t v) {
   for (int shift = 24; shift >= 0; shift -= 8) to.push_back(uint8_t(v >> shift));
 }
@@ -76,8 +75,8 @@ TEST(Decode, JpegOfOneColour) {
   const Image image = decode_image(kTinyJpeg, "memory");
   ASSERT_EQ(image.width, 8);
   ASSERT_EQ(image.height, 8);
-  // Quantisation of the mean at quality 95 (step 2 of 8 x level: 1/4 level) and two roundings through
-  // YCbCr, whose largest factor is 1.772.
+  // Quantisation of the mean at quality 95 (step 2 of 8 x level: 1/4 level) and two roundings
+  // through YCbCr, whose largest factor is 1.772.
   for (size_t i = 0; i < image.pixels.size(); ++i)
     EXPECT_NEAR(image.pixels[i], (std::array{200, 60, 20})[i % 3], 3);
 }
