@@ -1,5 +1,7 @@
 // Antialiased separable resampling of 8-bit RGB, bit for bit as Pillow's Image.resize(size, filter,
-// box) computes it (libImaging/Resample.c): what BEiT, ViT and VLMo weights were trained on.
+// box) computes it (libImaging/Resample.c): what BEiT, ViT and VLMo weights were trained on. Rows
+// first, then columns, rounded to 8 bits in between, as in every Pillow up to 12; Pillow 13 begins
+// with the columns of some tall pictures and differs there by up to one level.
 //
 // Model, taps t = 2 * support * max(1, in/out) a direction (support 2 bicubic, 0.5 box):
 // 3 * (out_w * rows * t_x + out_w * out_h * t_y) multiply-adds in int32, rows = source rows used;

@@ -34,16 +34,4 @@ class Collector {
 /// `text` without white space (ASCII) at its ends.
 std::string trim(std::string_view text);
 
-/// The first of `roots` below which one of the first files lies, or else the first of all: lets a
-/// JSON file lie beside its images or beside a folder `images`.
-std::string choose_root(const std::vector<std::string>& roots,
-                        const std::vector<std::string>& files);
-
-/// Where the images of a .json file may lie: image_root if there is one, else its folder or
-/// `images` in it.
-std::vector<std::string> json_roots(const std::string& file, const std::string& image_root);
-
-/// `root`/`file`, or `file` if that is absolute.
-std::string join_path(const std::string& root, const std::string& file);
-
 }  // namespace mome

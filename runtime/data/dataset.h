@@ -15,7 +15,7 @@ namespace mome {
 struct DatasetOptions {
   /// Folder that image paths of .jsonl and .json files start from. Empty: the file's own folder
   /// and, for .json, its subfolder `images`.
-  std::string image_root;
+  std::string image_root = {};
   /// Broken records that are skipped, as a fraction of the source's records (all splits); more of
   /// them are an error.
   double max_bad = 0.01;

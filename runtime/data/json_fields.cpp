@@ -12,7 +12,7 @@ using nlohmann::json;
 std::string string_field(const json& object, const char* name) {
   const auto it = object.find(name);
   if (it == object.end() || it->is_null()) return {};
-  if (!it->is_string()) fail("\"{}\" is a {}; expected a string", name, it->type_name());
+  if (!it->is_string()) fail("\"{}\" is of type {}; expected a string", name, it->type_name());
   return trim(it->get_ref<const std::string&>());
 }
 
@@ -20,10 +20,10 @@ std::vector<std::string> list_field(const json& object, const char* name) {
   std::vector<std::string> out;
   const auto it = object.find(name);
   if (it == object.end() || it->is_null()) return out;
-  if (!it->is_array()) fail("\"{}\" is a {}; expected a list of strings", name, it->type_name());
+  if (!it->is_array()) fail("\"{}\" is of type {}; expected a list of strings", name, it->type_name());
   for (const json& item : *it) {
     if (!item.is_string()) {
-      fail("\"{}\" holds a {}; expected strings alone", name, item.type_name());
+      fail("\"{}\" holds a value of type {}; expected strings alone", name, item.type_name());
     }
     std::string text = trim(item.get_ref<const std::string&>());
     if (!text.empty()) out.push_back(std::move(text));

@@ -13,7 +13,7 @@ Prefetcher::Prefetcher(int batch, int threads, int64_t first_step, Make make)
       make_(std::move(make)),
       wanted_(first_step),
       step_(first_step),
-      end_(first_step + kSlots - 1) {
+      end_(first_step + kSlots) {
   MOME_CHECK(batch >= 1 && threads >= 1 && first_step >= 0);
   for (Slot& slot : slots_) slot.left = batch;
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });

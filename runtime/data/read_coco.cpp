@@ -5,6 +5,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
+#include "runtime/data/paths.h"
 #include "runtime/data/readers.h"
 
 namespace mome {
@@ -22,7 +23,7 @@ int64_t id_field(const json& object, const char* name) {
 }
 
 Record parse_image(const json& object, int64_t& id) {
-  if (!object.is_object()) fail("it is a {}; expected an object", object.type_name());
+  if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
   id = id_field(object, "id");
   Record record;
   record.key = string_field(object, "file_name");
@@ -55,7 +56,7 @@ void read_coco(const json& root, const std::string& file, const std::string& ima
   for (const json& object : root.at("annotations")) {
     const std::string place = fmt::format("{}: annotations[{}]", file, number++);
     try {
-      if (!object.is_object()) fail("it is a {}; expected an object", object.type_name());
+      if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
       const int64_t id = id_field(object, "image_id");
       std::string caption = string_field(object, "caption");
       if (caption.empty()) fail("no \"caption\"; expected a string that is not blank");

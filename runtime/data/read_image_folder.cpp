@@ -4,21 +4,11 @@
 #include <filesystem>
 
 #include "runtime/core/error.h"
+#include "runtime/data/paths.h"
 #include "runtime/data/readers.h"
 
 namespace mome {
 namespace fs = std::filesystem;
-
-namespace {
-
-bool is_image_name(const std::string& name) {
-  std::string ending = fs::path(name).extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
-}
-
-}  // namespace
 
 void read_image_folder(const std::string& folder, Collector& out) {
   std::vector<std::string> files;
@@ -27,16 +17,15 @@ void read_image_folder(const std::string& folder, Collector& out) {
                                       error);
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     std::error_code ignored;
-    if (is_image_name(it->path().string()) && it->is_regular_file(ignored)) {
+    const std::string ending = it->path().extension().string();
+    if (!ending.empty() && is_image_ending(ending.substr(1)) && it->is_regular_file(ignored)) {
       files.push_back(it->path().lexically_relative(folder).generic_string());
     }
   }
   if (error) fail("{}: cannot list the folder: {}", folder, error.message());
   if (files.empty()) {
-    fail(
-        "{}: neither captions.jsonl nor an image in this folder; expected .jpg, .jpeg or .png "
-        "files",
-        folder);
+    fail("{}: neither captions.jsonl nor an image in this folder; expected {} files", folder,
+         kImageEndings);
   }
   std::sort(files.begin(), files.end());
   for (const std::string& file : files) {

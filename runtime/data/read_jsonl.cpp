@@ -6,6 +6,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
+#include "runtime/data/paths.h"
 #include "runtime/data/readers.h"
 
 namespace mome {
@@ -14,7 +15,7 @@ namespace {
 Record parse_line(const std::string& line, const std::string& root, std::string& split) {
   const nlohmann::json object = parse_json(line);
   if (!object.is_object()) {
-    fail("it is a {}; expected {{\"image\": .., \"captions\": [..]}}", object.type_name());
+    fail("it is of type {}; expected {{\"image\": .., \"captions\": [..]}}", object.type_name());
   }
   Record record;
   record.key = string_field(object, "image");

@@ -4,6 +4,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
+#include "runtime/data/paths.h"
 #include "runtime/data/readers.h"
 
 namespace mome {
@@ -11,7 +12,7 @@ using nlohmann::json;
 namespace {
 
 Record parse_image(const json& object, std::string& split) {
-  if (!object.is_object()) fail("it is a {}; expected an object", object.type_name());
+  if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
   Record record;
   record.key = string_field(object, "filename");
   if (record.key.empty()) fail("no \"filename\"; expected a file's name");
@@ -25,7 +26,7 @@ Record parse_image(const json& object, std::string& split) {
   }
   for (const json& sentence : *sentences) {
     if (!sentence.is_object()) {
-      fail("\"sentences\" holds a {}; expected {{\"raw\": ..}}", sentence.type_name());
+      fail("\"sentences\" holds a value of type {}; expected {{\"raw\": ..}}", sentence.type_name());
     }
     std::string caption = string_field(sentence, "raw");
     if (!caption.empty()) record.captions.push_back(std::move(caption));

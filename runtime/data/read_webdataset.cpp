@@ -7,6 +7,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
+#include "runtime/data/paths.h"
 #include "runtime/data/readers.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/tar.h"
@@ -30,7 +31,7 @@ void add_caption(std::string caption, Record& record) {
 
 void add_json(const std::string& text, Sample& sample) {
   const nlohmann::json object = parse_json(text);
-  if (!object.is_object()) fail("it is a {}; expected {{\"caption\": ..}}", object.type_name());
+  if (!object.is_object()) fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
   add_caption(string_field(object, "caption"), sample.record);
   for (std::string& caption : list_field(object, "captions")) {
     add_caption(std::move(caption), sample.record);
@@ -42,12 +43,12 @@ void add_json(const std::string& text, Sample& sample) {
 
 void add_member(const RandomFile& file, const std::string& shard, const TarMember& member,
                 const std::string& ending, Sample& sample) {
-  if (ending == "jpg" || ending == "jpeg" || ending == "png") {
+  if (is_image_ending(ending)) {
     if (member.size == 0) fail("an image of 0 bytes");
     if (sample.record.image.size != 0) fail("a second image of this sample; expected one");
     sample.record.image = {shard, member.offset, member.size};
   } else if (ending == "webp") {
-    fail("WebP cannot be decoded; expected .jpg, .jpeg or .png");
+    fail("WebP cannot be decoded; expected {}", kImageEndings);
   } else if (ending == "txt" || ending == "json") {
     if (member.size > kMaxText)
       fail("{} bytes of text; expected at most {}", member.size, kMaxText);
@@ -91,7 +92,7 @@ void read_shard(const std::string& shard, Collector& out) {
   for (Sample& sample : samples) {
     const std::string place = fmt::format("{}: sample {}", shard, sample.record.key);
     if (sample.problem.empty() && sample.record.image.size == 0) {
-      sample.problem = place + ": no image; expected a member .jpg, .jpeg or .png";
+      sample.problem = fmt::format("{}: no image; expected a member {}", place, kImageEndings);
     }
     if (sample.problem.empty()) {
       out.add(std::move(sample.record), sample.split, place);

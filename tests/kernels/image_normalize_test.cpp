@@ -1,11 +1,10 @@
-#include "kernels/image/normalize.h"
-
 #include <gtest/gtest.h>
 #include <omp.h>
 
 #include <vector>
 
 #include "kernels/common/philox.h"
+#include "kernels/image/normalize.h"
 
 namespace mome {
 namespace {
@@ -41,15 +40,13 @@ TEST(Patches, EveryPixelInItsPlace) {
 }
 
 TEST(Patches, DefaultRangeIsMinusOneToOne) {
-  const uint8_t in[6] = {0, 255, 51, 102, 204, 128};
-  uint8_t image[12] = {0, 255, 51, 102, 204, 128, 0, 0, 0, 0, 0, 0};
+  const uint8_t image[12] = {0, 255, 51, 102, 204, 128, 0, 0, 0, 0, 0, 0};
   float out[12];
-  (void)in;
   patches_from_images(image, 1, 2, 2, {}, out);
   EXPECT_EQ(out[0], -1.0f);
-  EXPECT_EQ(out[4], 1.0f);                 // channel 1, first pixel
-  EXPECT_EQ(out[8], -0.6f);                // channel 2, first pixel
-  EXPECT_EQ(out[1], float(2 * 0.4 - 1));   // channel 0, second pixel
+  EXPECT_EQ(out[4], 1.0f);                // channel 1, first pixel
+  EXPECT_EQ(out[8], -0.6f);               // channel 2, first pixel
+  EXPECT_EQ(out[1], float(2 * 0.4 - 1));  // channel 0, second pixel
 }
 
 TEST(Patches, SameOnOneThread) {

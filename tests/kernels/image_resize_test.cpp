@@ -1,5 +1,3 @@
-#include "kernels/image/resize.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "kernels/common/philox.h"
+#include "kernels/image/resize.h"
 
 namespace mome {
 namespace {
@@ -75,18 +74,16 @@ TEST(Resize, CloseToAnExactSum) {
     int w, h, nw, nh;
     ResizeBox box;
   };
-  for (const Case& c : {Case{37, 23, 16, 16, {0, 0, 37, 23}}, Case{9, 11, 32, 33, {0, 0, 9, 11}},
-                        Case{50, 40, 13, 17, {3.3f, 5.1f, 47.2f, 30.4f}},
-                        Case{70, 5, 3, 40, {0, 0, 70, 5}}}) {
+  for (const Case& c :
+       {Case{37, 23, 16, 16, {0, 0, 37, 23}}, Case{9, 11, 32, 33, {0, 0, 9, 11}},
+        Case{50, 40, 13, 17, {3.3f, 5.1f, 47.2f, 30.4f}}, Case{70, 5, 3, 40, {0, 0, 70, 5}}}) {
     const std::vector<uint8_t> in = noise(c.w, c.h, c.w);
     std::vector<uint8_t> out(size_t(c.nw) * c.nh * 3);
     resize_rgb(in.data(), c.h, c.w, c.w * 3, c.box, ResizeFilter::kBicubic, c.nh, c.nw, out.data());
     for (int y = 0; y < c.nh; ++y)
       for (int x = 0; x < c.nw; ++x) {
-        const auto wx =
-            weights(ResizeFilter::kBicubic, c.w, c.box.left, c.box.right, c.nw, x);
-        const auto wy =
-            weights(ResizeFilter::kBicubic, c.h, c.box.top, c.box.bottom, c.nh, y);
+        const auto wx = weights(ResizeFilter::kBicubic, c.w, c.box.left, c.box.right, c.nw, x);
+        const auto wy = weights(ResizeFilter::kBicubic, c.h, c.box.top, c.box.bottom, c.nh, y);
         for (int ch = 0; ch < 3; ++ch) {
           // Clipping between the passes is part of the definition: rows first, then columns.
           double sum = 0, gain = 0;
@@ -128,7 +125,8 @@ TEST(Resize, StrideCrops) {
   const std::vector<uint8_t> in = noise(w, h, 9);
   std::vector<uint8_t> cut;
   for (int y = 0; y < ch; ++y)
-    cut.insert(cut.end(), &in[((top + y) * w + left) * 3], &in[((top + y) * w + left + cw) * 3 - 1] + 1);
+    cut.insert(cut.end(), &in[((top + y) * w + left) * 3],
+               &in[((top + y) * w + left + cw) * 3 - 1] + 1);
   const ResizeBox box{0, 0, cw, ch};
   for (int size : {8, 18, 19, 40}) {
     std::vector<uint8_t> a(size * size * 3), b(a.size());
