@@ -1,0 +1,74 @@
+// Checkpoint files in the safetensors format: eight bytes with the header's length (little endian),
+// the header as JSON {name: {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__":
+// {..}}, then the tensors' bytes, little endian and row-major, without holes. Source:
+// https://github.com/huggingface/safetensors, README, section "Format".
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace mome {
+
+/// A tensor to write: `data` holds product(shape) elements of the dtype, contiguous.
+struct TensorEntry {
+  std::string name;
+  std::string dtype;  ///< "F32", "F64", "I64", "I32", "U8", "BF16", "F16", … as the format names it
+  std::vector<int64_t> shape;
+  const void* data;
+};
+
+/// Bytes of one element of a dtype by its name in the format; 0 for a name that it does not know.
+size_t safetensors_element_bytes(std::string_view dtype);
+
+/// Writes the file atomically (AtomicFile). Tensors are stored by falling element size and in the
+/// given order within it, and the data starts at a multiple of 8: every tensor is aligned.
+/// Errors: unknown dtype, negative size, a name twice or reserved, text that is not UTF-8, I/O.
+void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+/// A safetensors file, mapped read-only and checked in full when opened: after that every view lies
+/// within the file and no two overlap. Views live as long as this object.
+class SafeTensors {
+ public:
+  struct View {
+    std::string name;
+    std::string dtype;
+    std::vector<int64_t> shape;
+    const std::byte* data;  ///< files of other writers need not be aligned: copy with memcpy
+    size_t bytes;
+    int64_t elements;
+  };
+
+  /// Errors name the file, the tensor, and what was expected.
+  explicit SafeTensors(const std::string& path);
+  ~SafeTensors();
+  SafeTensors(SafeTensors&& other) noexcept;
+  SafeTensors& operator=(SafeTensors&&) = delete;
+  SafeTensors(const SafeTensors&) = delete;
+  SafeTensors& operator=(const SafeTensors&) = delete;
+
+  /// In the order of their bytes in the file.
+  const std::vector<View>& tensors() const { return tensors_; }
+  /// Null if there is none of this name.
+  const View* find(std::string_view name) const;
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  void map_file();
+  void read_header();
+
+  std::string path_;
+  const std::byte* mapping_ = nullptr;
+  size_t mapping_bytes_ = 0;
+  std::vector<View> tensors_;
+  std::unordered_map<std::string, size_t> index_;
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace mome
