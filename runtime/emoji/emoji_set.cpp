@@ -3,23 +3,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read_file(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in) fail("{}: cannot be read", file);
-  return text;
-}
 
 std::string existing(const fs::path& path, const char* package) {
   if (!fs::exists(path))

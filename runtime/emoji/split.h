@@ -34,8 +34,8 @@ const char* to_string(EmojiKind kind);
 /// Where this would take all toned pictures of one person or gesture, the one with the greatest h
 /// stays in training. The number 1559418 is the first with which Debian 12's packages give 346
 /// tones, 133 drawings and 197 for val (and 1,659 pictures by the second artist in training): the
-/// sizes that were asked for. Nothing else was looked at when it was chosen. `second_artist` holds
-/// to_hex(without_joiners(sequence)) of what it drew.
+/// sizes that were asked for, and no gesture has to be given one back. Nothing else was looked at
+/// when it was chosen. `second_artist` holds to_hex(without_joiners(sequence)) of what it drew.
 std::vector<EmojiFate> split_emoji(const std::vector<EmojiEntry>& entries,
                                    const std::set<std::string>& second_artist);
 
