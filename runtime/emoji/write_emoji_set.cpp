@@ -140,7 +140,7 @@ void write_emoji_set(const EmojiSet& set, const EmojiSources& sources, const std
         const EmojiPicture& picture = *all[begin + i];
         try {
           write_png((root / picture.image).string(),
-                    square_on_white(decode_image(picture.png, picture.image), size));
+                    square_on_white(decode_image(picture.png, picture.source), size));
         } catch (const std::exception& error) {
           errors[i] = error.what();
         }
