@@ -1,0 +1,14 @@
+// The subcommands of `mome`, one a source file of this folder. Each adds itself to the program with
+// its options and a callback that does the work; errors leave the callback as exceptions
+// (main.cpp).
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace mome {
+
+void add_info_command(CLI::App& app);
+
+}  // namespace mome

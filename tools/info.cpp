@@ -1,0 +1,75 @@
+// `mome info FILE`: what a safetensors checkpoint holds.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "runtime/io/safetensors.h"
+#include "tools/commands.h"
+
+namespace mome {
+namespace {
+
+struct Totals {
+  int64_t parameters = 0;
+  uint64_t bytes = 0;
+};
+
+Totals totals_of(const SafeTensors& file) {
+  Totals totals;
+  for (const auto& tensor : file.tensors()) {
+    totals.parameters += tensor.elements;
+    totals.bytes += tensor.bytes;
+  }
+  return totals;
+}
+
+void print_json(const SafeTensors& file) {
+  nlohmann::ordered_json root;
+  const Totals totals = totals_of(file);
+  root["file"] = file.path();
+  root["parameters"] = totals.parameters;
+  root["bytes"] = totals.bytes;
+  root["metadata"] = file.metadata();
+  root["tensors"] = nlohmann::ordered_json::array();
+  for (const auto& tensor : file.tensors())
+    root["tensors"].push_back({{"name", tensor.name},
+                               {"dtype", tensor.dtype},
+                               {"shape", tensor.shape},
+                               {"parameters", tensor.elements}});
+  // A path need not be UTF-8; names and metadata are.
+  fmt::print("{}\n", root.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void print_table(const SafeTensors& file) {
+  size_t width = 4;
+  for (const auto& tensor : file.tensors()) width = std::max(width, tensor.name.size());
+  fmt::print("{:<{}}  {:<5}  {:>12}  shape\n", "name", width, "dtype", "parameters");
+  for (const auto& tensor : file.tensors())
+    fmt::print("{:<{}}  {:<5}  {:>12}  [{}]\n", tensor.name, width, tensor.dtype, tensor.elements,
+               fmt::join(tensor.shape, ", "));
+  const Totals totals = totals_of(file);
+  fmt::print("\n{} tensors, {} parameters, {:.1f} MiB\n", file.tensors().size(), totals.parameters,
+             static_cast<double>(totals.bytes) / (1 << 20));
+  for (const auto& [key, value] : file.metadata()) fmt::print("{}: {}\n", key, value);
+}
+
+}  // namespace
+
+void add_info_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "info", "List a safetensors checkpoint: tensors, dtypes, shapes, parameters and metadata.");
+  auto path = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  command->add_option("FILE", *path, "The checkpoint, a .safetensors file")->required();
+  command->add_flag("--json", *json, "Print one JSON object, for programs");
+  command->callback([path, json] {
+    const SafeTensors file(*path);
+    *json ? print_json(file) : print_table(file);
+  });
+}
+
+}  // namespace mome
