@@ -3,23 +3,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read_file(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in) fail("{}: cannot be read", file);
-  return text;
-}
 
 std::string existing(const fs::path& path, const char* package) {
   if (!fs::exists(path))
@@ -128,6 +121,7 @@ EmojiSet read_emoji_set(const EmojiSources& sources) {
     const CodePoints& sequence = entries[i].sequence;
     EmojiPicture picture = make_picture("noto", sequence, entries[i].name, annotations);
     picture.fate = fates[i];
+    picture.source = sources.font + ": " + to_hex(sequence);
     picture.png = std::move(pngs[i]);
     set.noto.push_back(std::move(picture));
     fate_of[to_hex(without_joiners(sequence))] = fates[i];
@@ -141,7 +135,8 @@ EmojiSet read_emoji_set(const EmojiSources& sources) {
       ++set.withheld;
     } else {
       EmojiPicture picture = make_picture("emojione", sequence, name, annotations);
-      picture.png = read_bytes(second.at(key));
+      picture.source = second.at(key);
+      picture.png = read_bytes(picture.source);
       set.emojione.push_back(std::move(picture));
     }
     second.erase(key);

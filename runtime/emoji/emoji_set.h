@@ -31,6 +31,7 @@ struct EmojiPicture {
   std::vector<std::string> captions;  // the name first
   std::vector<std::string> keywords;
   EmojiFate fate;
+  std::string source;        // for messages: the file, or the font and the sequence
   std::vector<uint8_t> png;  // as the source has it: any size, transparent
 };
 

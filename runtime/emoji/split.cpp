@@ -4,6 +4,8 @@
 #include <array>
 #include <map>
 
+#include "runtime/data/hash.h"
+
 namespace mome {
 namespace {
 
@@ -22,7 +24,7 @@ bool contains(const Array& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-uint64_t hash_of(const EmojiEntry& entry) { return fnv1a("65746:" + to_hex(entry.sequence)); }
+uint64_t hash_of(const EmojiEntry& entry) { return hash64("1559418:" + to_hex(entry.sequence)); }
 
 EmojiFate fate_of(const EmojiEntry& entry, const std::set<std::string>& second_artist) {
   const uint64_t hash = hash_of(entry);
@@ -56,12 +58,6 @@ const char* to_string(EmojiKind kind) {
     default:
       return "seen";
   }
-}
-
-uint64_t fnv1a(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
 }
 
 std::vector<EmojiFate> split_emoji(const std::vector<EmojiEntry>& entries,

@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -13,21 +11,12 @@
 #include "runtime/emoji/emoji_set.h"
 #include "runtime/image/decode.h"
 #include "runtime/image/png.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace {
 
 namespace fs = std::filesystem;
-
-void write_file(const fs::path& path, const std::string& text) {
-  const fs::path aside = path.string() + ".part";
-  std::ofstream out(aside, std::ios::binary);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) fs::rename(aside, path, error);
-  if (!out || error) fail("{}: cannot be written (is the disk full?)", path.string());
-}
 
 void make_folder(const fs::path& path) {
   std::error_code error;
@@ -151,7 +140,7 @@ void write_emoji_set(const EmojiSet& set, const EmojiSources& sources, const std
         const EmojiPicture& picture = *all[begin + i];
         try {
           write_png((root / picture.image).string(),
-                    square_on_white(decode_image(picture.png, picture.image), size));
+                    square_on_white(decode_image(picture.png, picture.source), size));
         } catch (const std::exception& error) {
           errors[i] = error.what();
         }
@@ -162,12 +151,12 @@ void write_emoji_set(const EmojiSet& set, const EmojiSources& sources, const std
     progress(begin + count, all.size());
   }
 
-  write_file(root / "README.txt", readme(set, sources, size));
-  write_file(root / "text.txt", training_text(train));
-  write_file(root / "all.jsonl", json_lines(noto));
-  write_file(root / "test.jsonl", json_lines(test));
-  write_file(root / "val.jsonl", json_lines(val));
-  write_file(root / "train.jsonl", json_lines(train));
+  write_file_atomic((root / "README.txt").string(), readme(set, sources, size));
+  write_file_atomic((root / "text.txt").string(), training_text(train));
+  write_file_atomic((root / "all.jsonl").string(), json_lines(noto));
+  write_file_atomic((root / "test.jsonl").string(), json_lines(test));
+  write_file_atomic((root / "val.jsonl").string(), json_lines(val));
+  write_file_atomic((root / "train.jsonl").string(), json_lines(train));
 }
 
 }  // namespace mome

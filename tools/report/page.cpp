@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace {
@@ -56,9 +55,7 @@ std::string base64(const std::string& bytes) {
 std::string data_uri(const std::string& image, const std::string& folder) {
   namespace fs = std::filesystem;
   const fs::path file = fs::exists(image) ? fs::path(image) : fs::path(folder) / image;
-  std::ifstream in(file, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  if (!in || bytes.empty()) fail("{}: cannot be read; it is a picture of searches.json", image);
+  const std::string bytes = read_file(file.string());
   const bool jpeg = bytes.starts_with("\xFF\xD8");
   return fmt::format("data:image/{};base64,{}", jpeg ? "jpeg" : "png", base64(bytes));
 }

@@ -3,10 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/report/page.h"
 
@@ -17,23 +17,11 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
 json read_json(const fs::path& file) {
-  std::ifstream in(file);
-  if (!in) fail("{}: cannot be read", file.string());
   try {
-    return json::parse(in);
+    return json::parse(read_file(file.string()));
   } catch (const json::exception& error) {
     fail("{}: not JSON: {}", file.string(), error.what());
   }
-}
-
-void write_text(const fs::path& file, const std::string& text) {
-  const fs::path aside = file.string() + ".part";
-  std::ofstream out(aside, std::ios::binary);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) fs::rename(aside, file, error);
-  if (!out || error) fail("{}: cannot be written (is the disk full?)", file.string());
 }
 
 void run(const std::string& folder) {
@@ -51,12 +39,12 @@ void run(const std::string& folder) {
     if (!evaluation.is_object())
       fail("{}: expected a JSON object", (root / "evaluation.json").string());
     report.summary.update(evaluation);
-    write_text(root / "summary.json", report.summary.dump(2) + "\n");
+    write_file_atomic((root / "summary.json").string(), report.summary.dump(2) + "\n");
   } else if (fs::exists(root / "summary.json")) {
     report.summary = read_json(root / "summary.json");
   }
   if (fs::exists(root / "searches.json")) report.searches = read_json(root / "searches.json");
-  write_text(root / "report.html", report_page(report));
+  write_file_atomic((root / "report.html").string(), report_page(report));
   fmt::print("{}\n", (root / "report.html").string());
 }
 
