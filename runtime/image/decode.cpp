@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <memory>
 
 #include "runtime/core/error.h"
@@ -95,9 +94,16 @@ Image decode_image(std::span<const uint8_t> bytes, const std::string& name) {
 Image read_image(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("{}: cannot open the picture", path);
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  // read() turns the errors of the file system (a directory, a bad disk) into bad(), not
+  // exceptions.
+  std::vector<uint8_t> bytes;
+  char buffer[1 << 16];
+  do {
+    file.read(buffer, sizeof buffer);
+    bytes.insert(bytes.end(), buffer, buffer + file.gcount());
+  } while (file);
   if (file.bad()) fail("{}: cannot read the picture", path);
-  return decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path);
+  return decode_image(bytes, path);
 }
 
 }  // namespace mome

@@ -118,8 +118,7 @@ TEST(Augment, GentleAtStrengthZeroIsNone) {
             run(image, 32, {}, 5).pixels);
 }
 
-// The middle of a large disc stays; its colour moves within contrast and shift; corners show the
-// fill.
+// A picture of one colour: its middle moves within contrast and shift; corners may show the fill.
 TEST(Augment, GentleStaysInItsRanges) {
   const int n = 64;
   Image image{n, n, std::vector<uint8_t>(n * n * 3, 200)};
