@@ -6,12 +6,13 @@
 #include <memory>
 
 #include "runtime/core/error.h"
+#include "runtime/image/jpeg_check.h"
 
-// Only formats with a signature: others of stb's accept nearly any bytes as a picture (TGA).
+// Only formats with a signature (TGA accepts nearly any bytes), and not GIF, whose decoder in stb
+// has a record of writes out of bounds.
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
-#define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -58,14 +59,15 @@ constexpr stbi_io_callbacks kCallbacks = {read_bytes, skip_bytes, at_end};
   const size_t size = reader.bytes.size();
   if (reader.overrun) fail("{}: the picture is cut short after {} bytes", name, size);
   const char* reason = stbi_failure_reason();
-  fail("{}: cannot decode {} bytes: {}; expected a PNG, JPEG, BMP or GIF picture", name, size,
+  fail("{}: cannot decode {} bytes: {}; expected a PNG, JPEG or BMP picture", name, size,
        reason ? reason : "unknown format");
 }
 
 }  // namespace
 
 Image decode_image(std::span<const uint8_t> bytes, const std::string& name) {
-  if (bytes.empty()) fail("{}: empty; expected a PNG, JPEG, BMP or GIF picture", name);
+  if (bytes.empty()) fail("{}: empty; expected a PNG, JPEG or BMP picture", name);
+  if (!jpeg_tables_fit(bytes)) fail("{}: a Huffman table of the JPEG is broken or cut short", name);
   int width = 0, height = 0, channels = 0;
   Reader head{bytes};
   if (!stbi_info_from_callbacks(&kCallbacks, &head, &width, &height, &channels))
