@@ -20,9 +20,9 @@ namespace mome {
 ///           grey levels. (s = 0.4: zoom 0.92-1.10, 2.4 %, 4.6 degrees, 6 %, 6 %, 3 levels.)
 struct Augmentation {
   std::string kind = "none";
-  double strength = 0.4;     // gentle only, in [0, 4]
-  int fill = 255;            // gentle only: gray level of what the warp uncovers, in [0, 255]
-  std::optional<bool> flip;  // mirror with probability 1/2; unset: only vlmo does
+  double strength = 0.4;  // gentle only, in [0, 4]
+  int fill = 255;         // gentle only: gray level of what the warp uncovers, in [0, 255]
+  std::optional<bool> flip = std::nullopt;  // mirror with probability 1/2; unset: only vlmo does
 };
 
 /// Throws Error for a kind that does not exist and for values out of range.

@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <memory>
 
 #include "runtime/core/error.h"
+#include "runtime/image/jpeg_check.h"
 
-// Only formats with a signature: others of stb's accept nearly any bytes as a picture (TGA).
+// Only formats with a signature (TGA accepts nearly any bytes), and not GIF, whose decoder in stb
+// has a record of writes out of bounds.
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
-#define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -59,14 +59,15 @@ constexpr stbi_io_callbacks kCallbacks = {read_bytes, skip_bytes, at_end};
   const size_t size = reader.bytes.size();
   if (reader.overrun) fail("{}: the picture is cut short after {} bytes", name, size);
   const char* reason = stbi_failure_reason();
-  fail("{}: cannot decode {} bytes: {}; expected a PNG, JPEG, BMP or GIF picture", name, size,
+  fail("{}: cannot decode {} bytes: {}; expected a PNG, JPEG or BMP picture", name, size,
        reason ? reason : "unknown format");
 }
 
 }  // namespace
 
 Image decode_image(std::span<const uint8_t> bytes, const std::string& name) {
-  if (bytes.empty()) fail("{}: empty; expected a PNG, JPEG, BMP or GIF picture", name);
+  if (bytes.empty()) fail("{}: empty; expected a PNG, JPEG or BMP picture", name);
+  if (!jpeg_tables_fit(bytes)) fail("{}: a Huffman table of the JPEG is broken or cut short", name);
   int width = 0, height = 0, channels = 0;
   Reader head{bytes};
   if (!stbi_info_from_callbacks(&kCallbacks, &head, &width, &height, &channels))
@@ -95,9 +96,16 @@ Image decode_image(std::span<const uint8_t> bytes, const std::string& name) {
 Image read_image(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("{}: cannot open the picture", path);
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  // read() turns the errors of the file system (a directory, a bad disk) into bad(), not
+  // exceptions.
+  std::vector<uint8_t> bytes;
+  char buffer[1 << 16];
+  do {
+    file.read(buffer, sizeof buffer);
+    bytes.insert(bytes.end(), buffer, buffer + file.gcount());
+  } while (file);
   if (file.bad()) fail("{}: cannot read the picture", path);
-  return decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path);
+  return decode_image(bytes, path);
 }
 
 }  // namespace mome

@@ -1,4 +1,4 @@
-// Picture files to pixels: PNG, JPEG, BMP and GIF (its first frame).
+// Picture files to pixels: PNG, JPEG and BMP.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -2,8 +2,8 @@
 
     python tests/peers/pillow_golden.py > tests/data/pillow_image.txt
 
-Every line: operation, arguments, result as hexadecimal bytes [height][width][3]. Pixels of the input
-are the top bytes of x <- 1664525 x + 1013904223 (mod 2^32), first the one after x = seed.
+Every line: operation, arguments, result as hexadecimal bytes [height][width][3]. Pixels of the
+input are the top bytes of x <- 1664525 x + 1013904223 (mod 2^32), first the one after x = seed.
 """
 import PIL
 from PIL import Image, ImageEnhance, ImageOps

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "kernels/image/resize.h"
 #include "runtime/core/error.h"
 #include "runtime/image/augment.h"
+#include "runtime/image/randaugment.h"
 
 namespace mome {
 namespace {
@@ -48,6 +48,46 @@ TEST(Augment, SameStreamSamePixels) {
     }
     EXPECT_EQ(different, 20) << kind;
   }
+}
+
+// The order of the steps and of their draws is part of the contract: a seed means the same forever.
+TEST(Augment, VlmoIsCropFlipRandAugment) {
+  const int w = 60, h = 45, size = 24;
+  const Image image = noise(w, h);
+  for (uint64_t sample = 0; sample < 30; ++sample) {
+    RandomStream random(1, 2, Purpose::kAugment, sample);
+    const Crop crop = random_resized_crop(w, h, random);
+    Image cut{crop.width, crop.height, {}};
+    for (int y = crop.top; y < crop.top + crop.height; ++y) {
+      const auto row = image.pixels.begin() + (y * w + crop.left) * 3;
+      cut.pixels.insert(cut.pixels.end(), row, row + crop.width * 3);
+    }
+    Image expected = run(cut, size, {}, 0);
+    if (random.uniform() < 0.5)
+      for (int y = 0; y < size; ++y)
+        for (int x = 0; x < size / 2; ++x)
+          std::swap_ranges(&expected.pixels[(y * size + x) * 3],
+                           &expected.pixels[(y * size + x) * 3] + 3,
+                           &expected.pixels[(y * size + size - 1 - x) * 3]);
+    randaugment(expected, 2, 7, random);
+    EXPECT_EQ(run(image, size, {.kind = "vlmo"}, sample).pixels, expected.pixels);
+  }
+}
+
+TEST(Augment, KnownCrop) {
+  // torchvision's formula by hand for the stream's first four words.
+  RandomStream words(1, 2, Purpose::kAugment, 0), random(1, 2, Purpose::kAugment, 0);
+  const double area = 100 * 100 * (0.5 + 0.5 * words.uniform());
+  const double ratio = std::pow(4.0 / 3, 2 * words.uniform() - 1);
+  const int w = int(std::lround(std::sqrt(area * ratio)));
+  const int h = int(std::lround(std::sqrt(area / ratio)));
+  ASSERT_LE(std::max(w, h), 100);  // this stream's first try fits
+  const int top = int(words.below(101 - h)), left = int(words.below(101 - w));
+  const Crop crop = random_resized_crop(100, 100, random);
+  EXPECT_EQ(crop.width, w);
+  EXPECT_EQ(crop.height, h);
+  EXPECT_EQ(crop.top, top);
+  EXPECT_EQ(crop.left, left);
 }
 
 TEST(Augment, FlipKeyMirrorsHalf) {
@@ -118,8 +158,7 @@ TEST(Augment, GentleAtStrengthZeroIsNone) {
             run(image, 32, {}, 5).pixels);
 }
 
-// The middle of a large disc stays; its colour moves within contrast and shift; corners show the
-// fill.
+// A picture of one colour: its middle moves within contrast and shift; corners may show the fill.
 TEST(Augment, GentleStaysInItsRanges) {
   const int n = 64;
   Image image{n, n, std::vector<uint8_t>(n * n * 3, 200)};
