@@ -1,12 +1,9 @@
 // Attention, forward and backward, at the shapes of a training step: GFLOP/s of its products.
-#include <benchmark/benchmark.h>
 
-#include <vector>
-
-#include "bench/kernels/inputs.h"
+#include "bench/kernels/kernel_bench.h"
 #include "kernels/attention/attention.h"
 
-namespace mome {
+namespace mome::bench {
 namespace {
 
 /// Arguments: sequences, heads, head dim, tokens (all one segment); with bias and dbias.
@@ -28,8 +25,7 @@ struct Problem {
       sequence.push_back({{begin, 0}, {n, 0}, {begin, 0}, {n, 0}, {0, 0}});
       for (int32_t i = 0; i < n; ++i) position.push_back(i);
     }
-    qkv = bench_inputs(rows * ld, 1), bias = bench_inputs(heads * tokens * tokens, 2),
-    dout = bench_inputs(rows * ldo, 3);
+    qkv = numbers(rows * ld), bias = numbers(heads * tokens * tokens), dout = numbers(rows * ldo);
     out.resize(rows * ldo), lse.resize(rows * heads), dqkv.resize(rows * ld);
     dbias.resize(bias.size());
     a.sequences = sequences, a.sequence = sequence.data(), a.q_position = position.data();
@@ -39,7 +35,7 @@ struct Problem {
     attention_forward(a, out.data(), ldo, lse.data());
   }
   void count(benchmark::State& state, int products) const {
-    count_flops(state, 2.0 * products * sequences * heads * tokens * tokens * d);
+    set_flops(state, 2.0 * products * sequences * heads * tokens * tokens * d);
   }
 };
 
@@ -67,4 +63,4 @@ BENCHMARK(attention_forward_bench)->Apply(shapes);
 BENCHMARK(attention_backward_bench)->Apply(shapes);
 
 }  // namespace
-}  // namespace mome
+}  // namespace mome::bench

@@ -1,25 +1,22 @@
 // Cross-entropy over a BERT vocabulary, and the regression loss of masked patches.
-#include <benchmark/benchmark.h>
 
-#include <vector>
-
-#include "bench/kernels/inputs.h"
+#include "bench/kernels/kernel_bench.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
-namespace mome {
+namespace mome::bench {
 namespace {
 
 /// Arguments: rows, vocabulary. The gradient overwrites the logits, which are then the next input:
 /// values stay finite and the work does not depend on them.
 void cross_entropy_bench(benchmark::State& state) {
   const int64_t rows = state.range(0), vocabulary = state.range(1);
-  auto logits = bench_inputs(rows * vocabulary, 1);
+  auto logits = numbers(rows * vocabulary);
   std::vector<int32_t> label(rows);
   for (int64_t r = 0; r < rows; ++r) label[r] = int32_t(r * 7919 % vocabulary);
   for (auto _ : state)
     benchmark::DoNotOptimize(
         cross_entropy(rows, vocabulary, logits.data(), vocabulary, label.data(), 1.0, false));
-  count_bytes(state, 8.0 * double(rows * vocabulary));
+  set_bytes(state, 8.0 * double(rows * vocabulary));
 }
 BENCHMARK(cross_entropy_bench)
     ->ArgNames({"R", "V"})
@@ -31,11 +28,11 @@ BENCHMARK(cross_entropy_bench)
 
 void squared_error_bench(benchmark::State& state) {
   const int64_t count = state.range(0) * state.range(1);
-  auto x = bench_inputs(count, 1);
-  const auto target = bench_inputs(count, 2);
+  auto x = numbers(count);
+  const auto target = numbers(count);
   for (auto _ : state)
     benchmark::DoNotOptimize(squared_error(count, x.data(), target.data(), 0.5, true));
-  count_bytes(state, 8.0 * double(count));
+  set_bytes(state, 8.0 * double(count));
 }
 BENCHMARK(squared_error_bench)
     ->ArgNames({"R", "W"})
@@ -45,13 +42,13 @@ BENCHMARK(squared_error_bench)
 
 void normalize_patches_bench(benchmark::State& state) {
   const int64_t rows = state.range(0), width = state.range(1);
-  const auto patches = bench_inputs(rows * width, 1);
+  const auto patches = numbers(rows * width);
   std::vector<float> out(patches.size());
   for (auto _ : state) {
     normalize_patches(rows, width, patches.data(), out.data());
     benchmark::ClobberMemory();
   }
-  count_bytes(state, 8.0 * double(rows * width));
+  set_bytes(state, 8.0 * double(rows * width));
 }
 BENCHMARK(normalize_patches_bench)
     ->ArgNames({"R", "W"})
@@ -60,4 +57,4 @@ BENCHMARK(normalize_patches_bench)
     ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
-}  // namespace mome
+}  // namespace mome::bench

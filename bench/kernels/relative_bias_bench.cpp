@@ -1,12 +1,9 @@
 // Gather of the relative position bias and its gradient, one layer.
-#include <benchmark/benchmark.h>
 
-#include <vector>
-
-#include "bench/kernels/inputs.h"
+#include "bench/kernels/kernel_bench.h"
 #include "kernels/relative_bias/relative_bias.h"
 
-namespace mome {
+namespace mome::bench {
 namespace {
 
 /// Arguments: text tokens, grid side, heads, layers. `forward` picks the direction.
@@ -14,8 +11,7 @@ void relative_bias_bench(benchmark::State& state, bool forward) {
   const int64_t heads = state.range(2), ld = heads * state.range(3);
   const RelativeIndex index = make_relative_index(state.range(0), state.range(1), state.range(1));
   const int64_t entries = heads * index.size * index.size;
-  std::vector<float> table = bench_inputs(index.table_rows * ld, 1),
-                     bias = bench_inputs(entries, 2);
+  std::vector<float> table = numbers(index.table_rows * ld), bias = numbers(entries);
   for (auto _ : state) {
     if (forward)
       relative_bias_forward(index, table.data(), ld, heads, heads, bias.data());
@@ -23,7 +19,7 @@ void relative_bias_bench(benchmark::State& state, bool forward) {
       relative_bias_backward(index, bias.data(), heads, table.data(), ld, heads);
     benchmark::ClobberMemory();
   }
-  count_bytes(state, 4.0 * double(entries + index.size * index.size));
+  set_bytes(state, 4.0 * double(entries + index.size * index.size));
 }
 
 void shapes(benchmark::internal::Benchmark* b) {
@@ -34,4 +30,4 @@ BENCHMARK_CAPTURE(relative_bias_bench, forward, true)->Apply(shapes);
 BENCHMARK_CAPTURE(relative_bias_bench, backward, false)->Apply(shapes);
 
 }  // namespace
-}  // namespace mome
+}  // namespace mome::bench

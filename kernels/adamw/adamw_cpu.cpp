@@ -29,6 +29,40 @@ const std::vector<Chunk>& cut(int64_t ranges, const AdamWRange* range) {
   return chunks;
 }
 
+template <class T>
+struct Rates {
+  T b1, c1, b2, c2, eps, grad_scale, rate, decay;
+};
+
+// The inner loops take their operands by value: see kernels/common/column_reduce.h.
+template <class T>
+void update(int64_t n, Rates<T> s, T* w, const T* g, T* m, T* v) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const T gi = g[i] * s.grad_scale;
+    const T mi = s.b1 * m[i] + s.c1 * gi;
+    const T vi = s.b2 * v[i] + s.c2 * gi * gi;
+    const T stepped = w[i] - s.rate * (mi / (std::sqrt(vi) + s.eps));
+    m[i] = mi;
+    v[i] = vi;
+    w[i] = stepped - s.decay * stepped;
+  }
+}
+
+template <class T>
+double sum_of_squares(int64_t n, const T* g) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += double(g[i]) * double(g[i]);
+  return sum;
+}
+
+template <class T>
+void average_run(int64_t n, T keep, T take, const T* w, T* average) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) average[i] = keep * average[i] + take * w[i];
+}
+
 }  // namespace
 
 template <class T>
@@ -37,22 +71,16 @@ void adamw(const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w,
   const std::vector<Chunk>& chunks = cut(ranges, range);
   const double correction = std::sqrt(1 - std::pow(step.beta2, double(step.t))) /
                             (1 - std::pow(step.beta1, double(step.t)));
-  const T b1 = T(step.beta1), c1 = T(1 - step.beta1), b2 = T(step.beta2), c2 = T(1 - step.beta2);
-  const T eps = T(step.eps), grad_scale = T(step.grad_scale);
+  Rates<T> rates{T(step.beta1), T(1 - step.beta1),  T(step.beta2), T(1 - step.beta2),
+                 T(step.eps),   T(step.grad_scale), T(0),          T(0)};
   parallel_chunks(int64_t(chunks.size()), 1, [&](int64_t first, int64_t last) {
     for (int64_t k = first; k < last; ++k) {
-      const double lr = step.lr * chunks[k].range->lr_scale;
-      const T rate = T(lr * correction), decay = T(lr * chunks[k].range->decay);
-#pragma omp simd
-      for (int64_t i = chunks[k].begin; i < chunks[k].end; ++i) {
-        const T gi = g[i] * grad_scale;
-        const T mi = b1 * m[i] + c1 * gi;
-        const T vi = b2 * v[i] + c2 * gi * gi;
-        const T stepped = w[i] - rate * (mi / (std::sqrt(vi) + eps));
-        m[i] = mi;
-        v[i] = vi;
-        w[i] = stepped - decay * stepped;
-      }
+      const Chunk& c = chunks[k];
+      const double lr = step.lr * c.range->lr_scale;
+      Rates<T> own = rates;
+      own.rate = T(lr * correction);
+      own.decay = T(lr * c.range->decay);
+      update(c.end - c.begin, own, w + c.begin, g + c.begin, m + c.begin, v + c.begin);
     }
   });
 }
@@ -64,12 +92,8 @@ double squared_norm(int64_t ranges, const AdamWRange* range, const T* g) {
   scratch.resize(chunks.size());
   double* const partial = scratch.data();
   parallel_chunks(int64_t(chunks.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t k = first; k < last; ++k) {
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = chunks[k].begin; i < chunks[k].end; ++i) sum += double(g[i]) * double(g[i]);
-      partial[k] = sum;
-    }
+    for (int64_t k = first; k < last; ++k)
+      partial[k] = sum_of_squares(chunks[k].end - chunks[k].begin, g + chunks[k].begin);
   });
   double total = 0;
   for (size_t k = 0; k < chunks.size(); ++k) total += partial[k];
@@ -78,10 +102,8 @@ double squared_norm(int64_t ranges, const AdamWRange* range, const T* g) {
 
 template <class T>
 void moving_average(int64_t count, double decay, const T* w, T* average) {
-  const T keep = T(decay), take = T(1 - decay);
   parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-    for (int64_t i = begin; i < end; ++i) average[i] = keep * average[i] + take * w[i];
+    average_run(end - begin, T(decay), T(1 - decay), w + begin, average + begin);
   });
 }
 

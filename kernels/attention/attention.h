@@ -1,5 +1,6 @@
-// Packed multi-head attention over at most two row segments a sequence, with an additive bias matrix
-// and its gradient, optional causal mask. No padding: a sequence attends over its own rows alone.
+// Packed multi-head attention over at most two row segments a sequence, with an additive bias
+// matrix and its gradient, optional causal mask. No padding: a sequence attends over its own rows
+// alone.
 //
 //   S[i,j] = scale * <q_i, k_j> + bias[h, p(i), p(j)],  P = softmax_j(S),  o_i = sum_j P[i,j] v_j
 //
@@ -43,8 +44,9 @@ struct AttentionArgs {
 template <class T>
 void attention_forward(const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse);
 
-/// Gradients: dq, dk, dv are assigned (same strides as q, k, v; every row of a sequence is written);
-/// dbias [H, M, M], if not null, is added to. out, lse from the forward pass, dout [query rows, ldo].
+/// Gradients: dq, dk, dv are assigned (same strides as q, k, v; every row of a sequence is
+/// written); dbias [H, M, M], if not null, is added to. out, lse from the forward pass, dout [query
+/// rows, ldo].
 template <class T>
 void attention_backward(const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
                         const T* lse, T* dq, T* dk, T* dv, T* dbias);

@@ -115,11 +115,11 @@ struct Unit {
   }
   /// The unit's rows of K or V as [d, kp], so that products with it vectorise over keys.
   void transpose_keys(const T* matrix, int64_t ld, T* transposed) const {
-    for (int g = 0; g < 2; ++g)
-      small_product::transpose(s.k_count[g], d, matrix + s.k_begin[g] * ld + head * d, ld,
-                               transposed + first_key(g), kp);
-    for (int64_t c = 0; c < d; ++c)
-      std::fill(transposed + c * kp + keys, transposed + (c + 1) * kp, T(0));
+    auto row = [&](int64_t j) {
+      const int g = j >= s.k_count[0];
+      return matrix + (s.k_begin[g] + j - first_key(g)) * ld + head * d;
+    };
+    small_product::transpose(keys, d, row, transposed, kp);
   }
   /// C [n, d] = W [n, keys] times the key panels.
   void multiply_keys(int64_t n, const T* w, const Panel<T> (&panels)[2], const Panel<T>& c) const {
@@ -130,45 +130,37 @@ struct Unit {
   }
 };
 
-/// s = scale * s + bias over visible keys; returns their largest.
+/// s = scale * s + bias over visible keys, -inf over all others and the padding, so that what
+/// follows runs over whole vectors; returns the largest.
 template <class T>
 T finish_scores(const Unit<T>& u, int64_t row, T* s) {
-  T largest = -std::numeric_limits<T>::infinity();
+  constexpr T kNever = -std::numeric_limits<T>::infinity();
   const T scale = u.a.scale;
   for (int g = 0; g < 2; ++g) {
     T* x = s + u.first_key(g);
     const int64_t n = u.visible(row, g);
     if (n > 0 && u.a.bias) {
       const T* bias = u.a.bias + u.bias_offset(row, g);
-#pragma omp simd reduction(max : largest)
-      for (int64_t j = 0; j < n; ++j) {
-        x[j] = scale * x[j] + bias[j];
-        largest = std::max(largest, x[j]);
-      }
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) x[j] = scale * x[j] + bias[j];
     } else {
-#pragma omp simd reduction(max : largest)
-      for (int64_t j = 0; j < n; ++j) {
-        x[j] *= scale;
-        largest = std::max(largest, x[j]);
-      }
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) x[j] *= scale;
     }
+    std::fill(x + n, x + u.s.k_count[g], kNever);
   }
+  std::fill(s + u.keys, s + u.kp, kNever);
+  T largest = kNever;
+#pragma omp simd reduction(max : largest)
+  for (int64_t j = 0; j < u.kp; ++j) largest = std::max(largest, s[j]);
   return largest;
 }
 
-/// s = exp(s - shift) over visible keys, 0 over all others and the padding; returns the sum over
-/// all, whose order depends on kp alone.
+/// s = exp(s - shift): 0 where a key is not seen.
 template <class T>
-T exponentials(const Unit<T>& u, int64_t row, T shift, T* s) {
-  for (int g = 0; g < 2; ++g) {
-    T* x = s + u.first_key(g);
-    const int64_t n = u.visible(row, g);
+void exponentials(int64_t kp, T shift, T* s) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) x[j] = fast_exp(x[j] - shift);
-    std::fill(x + n, x + u.s.k_count[g], T(0));
-  }
-  std::fill(s + u.keys, s + u.kp, T(0));
-  return fixed_sum<T>(u.kp, [&](int64_t j) { return s[j]; });
+  for (int64_t j = 0; j < kp; ++j) s[j] = fast_exp(s[j] - shift);
 }
 
 template <class T>
@@ -190,7 +182,8 @@ void forward_unit(const Unit<T>& u, T* out, int64_t ldo, T* lse) {
       const T largest = finish_scores(u, row + i, p + i * kp);
       // Nothing seen (or every score -inf): the sum is 0. NaN scores stay NaN.
       const bool none = largest == -std::numeric_limits<T>::infinity();
-      const T sum = exponentials(u, row + i, none ? T(0) : largest, p + i * kp);
+      exponentials(kp, none ? T(0) : largest, p + i * kp);
+      const T sum = small_product::sum(kp, p + i * kp);
       inverse[i] = sum == T(0) ? T(0) : T(1) / sum;
       lse[(row + i) * u.a.heads + u.head] = sum == T(0) ? largest : largest + std::log(sum);
     }
@@ -206,25 +199,19 @@ void forward_unit(const Unit<T>& u, T* out, int64_t ldo, T* lse) {
 /// From dP to scale * dS in place, and dS into dbias [H, M, M] unless that is null.
 template <class T>
 void score_gradients(const Unit<T>& u, int64_t row, T delta, const T* p, T* ds, T* dbias) {
-  const T scale = u.a.scale;
-  for (int g = 0; g < 2; ++g) {
-    const T* pg = p + u.first_key(g);
-    T* x = ds + u.first_key(g);
+#pragma omp simd
+  for (int64_t j = 0; j < u.kp; ++j) ds[j] = p[j] * (ds[j] - delta);
+  for (int g = 0; g < 2 && dbias; ++g) {
     const int64_t n = u.visible(row, g);
-    if (n > 0 && dbias) {
-      T* to = dbias + u.bias_offset(row, g);
+    if (n == 0) continue;
+    const T* x = ds + u.first_key(g);
+    T* to = dbias + u.bias_offset(row, g);
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        const T gradient = pg[j] * (x[j] - delta);
-        to[j] += gradient;
-        x[j] = scale * gradient;
-      }
-    } else {
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) x[j] = scale * (pg[j] * (x[j] - delta));
-    }
-    std::fill(x + n, x + u.s.k_count[g], T(0));
+    for (int64_t j = 0; j < n; ++j) to[j] += x[j];
   }
+  const T scale = u.a.scale;
+#pragma omp simd
+  for (int64_t j = 0; j < u.kp; ++j) ds[j] *= scale;
 }
 
 template <class T>
@@ -268,7 +255,7 @@ void backward_unit(const Unit<T>& u, const T* out, const T* dout, int64_t ldo, c
         continue;
       }
       finish_scores(u, row + i, p + i * kp);
-      exponentials(u, row + i, row_lse, p + i * kp);
+      exponentials(kp, row_lse, p + i * kp);
       const T *oi = out + (row + i) * ldo + u.head * d, *gi = g.data + i * g.ld;
       const T delta = fixed_sum<T>(d, [&](int64_t c) { return oi[c] * gi[c]; });  // sum_j P dP
       score_gradients(u, row + i, delta, p + i * kp, ds + i * kp, dbias);

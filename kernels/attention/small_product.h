@@ -102,14 +102,24 @@ void multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_
   (std::make_integer_sequence<int, kTileRows - 1>{});
 }
 
-/// Square block of kLanes rows, transposed in registers (Eklundh: exchange bit by bit of the
-/// index).
+/// Sum of n numbers, n padded().
 template <class T>
-inline void transpose_block(const T* a, int64_t lda, T* t, int64_t ldt) {
+T sum(int64_t n, const T* x) {
+  typename Memory<T>::type total = {};
+  for (int64_t j = 0; j < n; j += kLanes<T>) total += load(x + j);
+  T result = 0;
+  for (int l = 0; l < kLanes<T>; ++l) result += total[l];
+  return result;
+}
+
+/// Columns c … c + kLanes - 1 of kLanes rows (null: zeros), transposed in registers (Eklundh: rows
+/// and columns are exchanged bit by bit of their index).
+template <class T>
+inline void transpose_block(const T* const* row, int64_t c, T* t, int64_t ldt) {
   constexpr int L = kLanes<T>;
   using Vec = typename Memory<T>::type;
   Vec r[L];
-  for (int i = 0; i < L; ++i) r[i] = load(a + i * lda);
+  for (int i = 0; i < L; ++i) r[i] = row[i] ? load(row[i] + c) : Vec{};
   auto exchange = [&]<int S, int... I>(std::integer_sequence<int, S>,
                                        std::integer_sequence<int, I...>) {
     for (int i = 0; i < L; ++i) {
@@ -124,20 +134,20 @@ inline void transpose_block(const T* a, int64_t lda, T* t, int64_t ldt) {
   if constexpr (L > 2) exchange(std::integer_sequence<int, 2>{}, lanes);
   if constexpr (L > 4) exchange(std::integer_sequence<int, 4>{}, lanes);
   if constexpr (L > 8) exchange(std::integer_sequence<int, 8>{}, lanes);
-  for (int i = 0; i < L; ++i) store(t + i * ldt, r[i]);
+  for (int i = 0; i < L; ++i) store(t + (c + i) * ldt, r[i]);
 }
 
-/// t[c, j] = a[j, c] for a [n, d]; columns of t beyond n are left as they are.
-template <class T>
-void transpose(int64_t n, int64_t d, const T* a, int64_t lda, T* t, int64_t ldt) {
+/// t[c, j] = row(j)[c] for d columns and n rows, zeros from n to padded(n). row(j) is a pointer.
+template <class T, class Row>
+void transpose(int64_t n, int64_t d, Row&& row, T* t, int64_t ldt) {
   constexpr int64_t L = kLanes<T>;
   for (int64_t j = 0; j < n; j += L) {
+    const T* rows[L];
+    for (int64_t l = 0; l < L; ++l) rows[l] = j + l < n ? row(j + l) : nullptr;
     int64_t c = 0;
-    if (j + L <= n)
-      for (; c + L <= d; c += L) transpose_block(a + j * lda + c, lda, t + c * ldt + j, ldt);
-    const int64_t end = j + L < n ? j + L : n;
+    for (; c + L <= d; c += L) transpose_block(rows, c, t + j, ldt);
     for (; c < d; ++c)
-      for (int64_t jj = j; jj < end; ++jj) t[c * ldt + jj] = a[jj * lda + c];
+      for (int64_t l = 0; l < L; ++l) t[c * ldt + j + l] = rows[l] ? rows[l][c] : T(0);
   }
 }
 

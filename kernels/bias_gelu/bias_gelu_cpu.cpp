@@ -58,19 +58,21 @@ inline T gelu_derivative(T u) {
 }
 
 template <Gelu kind, class T>
+void forward_row(int64_t width, const T* a, const T* bias, T* out) {
+  if (bias) {
+#pragma omp simd
+    for (int64_t c = 0; c < width; ++c) out[c] = gelu<kind>(a[c] + bias[c]);
+  } else {
+#pragma omp simd
+    for (int64_t c = 0; c < width; ++c) out[c] = gelu<kind>(a[c]);
+  }
+}
+
+template <Gelu kind, class T>
 void forward(int64_t rows, int64_t width, const T* a, const T* bias, T* out) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* ar = a + r * width;
-      T* o = out + r * width;
-      if (bias) {
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) o[c] = gelu<kind>(ar[c] + bias[c]);
-      } else {
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) o[c] = gelu<kind>(ar[c]);
-      }
-    }
+    for (int64_t r = begin; r < end; ++r)
+      forward_row<kind>(width, a + r * width, bias, out + r * width);
   });
 }
 

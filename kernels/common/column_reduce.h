@@ -14,11 +14,35 @@ namespace mome {
 /// stays a few per cent of the first) of at least 16 rows.
 inline int64_t reduction_grain(int64_t rows) { return std::max<int64_t>(16, (rows + 63) / 64); }
 
+// Inner loops stand in functions that take their operands by value: in a lambda that captures by
+// reference every store might change a captured pointer, and the loop does not vectorise.
+
 /// to += from.
 template <class T>
 inline void add_row(int64_t width, const T* from, T* to) {
 #pragma omp simd
   for (int64_t c = 0; c < width; ++c) to[c] += from[c];
+}
+
+/// to = a + b.
+template <class T>
+inline void sum_row(int64_t width, const T* a, const T* b, T* to) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) to[c] = a[c] + b[c];
+}
+
+/// to = a + b + d.
+template <class T>
+inline void sum_row(int64_t width, const T* a, const T* b, const T* d, T* to) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) to[c] = a[c] + b[c] + d[c];
+}
+
+/// to += factor * from.
+template <class T>
+inline void add_scaled_row(int64_t width, T factor, const T* from, T* to) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) to[c] += factor * from[c];
 }
 
 /// Calls f(begin, end, partial) for chunks of `grain` rows of [0, rows), partial [vectors, width]

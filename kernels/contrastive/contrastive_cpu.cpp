@@ -31,13 +31,30 @@ template <class T>
 struct Candidates {
   int64_t n;
   const T* similarity;
-  const int64_t *image, *caption;
+  const int64_t *image, *caption;  // null: all differ
 
-  T operator()(int64_t i, int64_t j) const {
-    const bool other_pair = (i != j) & ((image[i] == image[j]) | (caption[i] == caption[j]));
-    return other_pair ? -std::numeric_limits<T>::infinity() : similarity[i * n + j];
+  /// x = columns begin … begin + count - 1 of row i.
+  void row(int64_t i, int64_t begin, int64_t count, T* x) const {
+    const T* s = similarity + i * n;
+    std::copy_n(s + begin, count, x);
+    for (const int64_t* id : {image, caption}) {
+      if (!id) continue;
+      const int64_t own = id[i];
+#pragma omp simd
+      for (int64_t c = 0; c < count; ++c)
+        x[c] = id[begin + c] == own ? -std::numeric_limits<T>::infinity() : x[c];
+    }
+    if (begin <= i && i < begin + count) x[i - begin] = s[i];
   }
 };
+
+/// Memory of this thread for a row, kept between calls; `use` tells apart rows needed at one time.
+template <class T, int use = 0>
+T* row_buffer(int64_t n) {
+  static thread_local std::vector<T> memory;
+  if (int64_t(memory.size()) < n) memory.resize(n);
+  return memory.data();
+}
 
 /// One softmax: largest similarity, sum of exp(scale * (similarity - largest)).
 template <class T>
@@ -54,16 +71,16 @@ struct Softmax {
 template <class T>
 void row_pass(const Candidates<T>& s, T scale, Softmax<T>* rows) {
   parallel_chunks(s.n, row_grain(s.n), [&](int64_t begin, int64_t end) {
+    T* x = row_buffer<T>(s.n);
     for (int64_t i = begin; i < end; ++i) {
+      s.row(i, 0, s.n, x);
       T largest = -std::numeric_limits<T>::infinity();
 #pragma omp simd reduction(max : largest)
-      for (int64_t j = 0; j < s.n; ++j) largest = std::max(largest, s(i, j));
-      bool first = s(i, i) == largest;
-      for (int64_t j = 0; first && j < i; ++j) first = s(i, j) != largest;
-      rows[i].first_is_diagonal = first;
+      for (int64_t j = 0; j < s.n; ++j) largest = std::max(largest, x[j]);
       rows[i].largest = largest;
+      rows[i].first_is_diagonal = x[i] == largest && std::find(x, x + i, largest) == x + i;
       rows[i].sum =
-          fixed_sum<T>(s.n, [&](int64_t j) { return fast_exp(scale * (s(i, j) - largest)); });
+          fixed_sum<T>(s.n, [&](int64_t j) { return fast_exp(scale * (x[j] - largest)); });
     }
   });
 }
@@ -72,24 +89,24 @@ template <class T>
 void column_pass(const Candidates<T>& s, T scale, Softmax<T>* columns) {
   parallel_chunks(s.n, kStripe, [&](int64_t begin, int64_t end) {
     const int64_t width = end - begin;
-    T largest[kStripe], sum[kStripe];
-    int64_t first[kStripe];  // row of the first largest
+    T x[kStripe], largest[kStripe], sum[kStripe];
+    int32_t first[kStripe];  // row of the first largest
     std::fill_n(largest, width, -std::numeric_limits<T>::infinity());
     std::fill_n(sum, width, T(0));
-    std::fill_n(first, width, int64_t{-1});
+    std::fill_n(first, width, -1);
     for (int64_t i = 0; i < s.n; ++i) {
+      s.row(i, begin, width, x);
+      const int32_t row = int32_t(i);
 #pragma omp simd
       for (int64_t c = 0; c < width; ++c) {
-        const T x = s(i, begin + c);
-        const bool more = x > largest[c];
-        largest[c] = more ? x : largest[c];
-        first[c] = more ? i : first[c];
+        first[c] = x[c] > largest[c] ? row : first[c];
+        largest[c] = x[c] > largest[c] ? x[c] : largest[c];
       }
     }
     for (int64_t i = 0; i < s.n; ++i) {
+      s.row(i, begin, width, x);
 #pragma omp simd
-      for (int64_t c = 0; c < width; ++c)
-        sum[c] += fast_exp(scale * (s(i, begin + c) - largest[c]));
+      for (int64_t c = 0; c < width; ++c) sum[c] += fast_exp(scale * (x[c] - largest[c]));
     }
     for (int64_t c = 0; c < width; ++c) {
       columns[begin + c].largest = largest[c];
@@ -139,22 +156,16 @@ ContrastiveResult contrastive_loss(int64_t n, T* similarity, double scale, const
   ContrastiveResult result;
   if (n <= 0) return result;
   static thread_local std::vector<Softmax<T>> softmax_memory;
-  static thread_local std::vector<int64_t> identity;
   static thread_local std::vector<double> dscale_memory;
   softmax_memory.assign(2 * n, {});
   dscale_memory.assign(n, 0);
   Softmax<T>*rows = softmax_memory.data(), *columns = rows + n;
   double* dscale = dscale_memory.data();
-  if (!image_id || !caption_id) {
-    identity.resize(n);
-    std::iota(identity.begin(), identity.end(), int64_t{0});
-  }
-  const Candidates<T> candidate{n, similarity, image_id ? image_id : identity.data(),
-                                caption_id ? caption_id : identity.data()};
+  const Candidates<T> candidate{n, similarity, image_id, caption_id};
   row_pass(candidate, T(scale), rows);
   column_pass(candidate, T(scale), columns);
   for (int64_t i = 0; i < n; ++i) {
-    const T diagonal = candidate(i, i);
+    const T diagonal = similarity[i * n + i];
     result.loss +=
         (rows[i].loss(scale, diagonal) + columns[i].loss(scale, diagonal)) / (2.0 * double(n));
     result.image_correct += rows[i].first_is_diagonal;
@@ -170,18 +181,21 @@ ContrastiveResult contrastive_loss(int64_t n, T* similarity, double scale, const
     column_inverse[j] = T(1) / columns[j].sum;
   }
   parallel_chunks(n, row_grain(n), [&](int64_t begin, int64_t end) {
+    T *x = row_buffer<T>(n), *g = row_buffer<T, 1>(n);
     for (int64_t i = begin; i < end; ++i) {
       const T largest = rows[i].largest, inverse = T(1) / rows[i].sum;
+      auto by_row = [&](T v) { return fast_exp(t * (v - largest)) * inverse; };
+      auto by_column = [&](T v, int64_t j) {
+        return fast_exp(t * (v - column_largest[j])) * column_inverse[j];
+      };
+      candidate.row(i, 0, n, x);
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) g[j] = factor * (by_row(x[j]) + by_column(x[j], j));
+      g[i] = factor * ((by_row(x[i]) - T(1)) + (by_column(x[i], i) - T(1)));  // g: of the logits
       T* s = similarity + i * n;
-      dscale[i] = fixed_sum<double>(n, [&](int64_t j) {
-        const T x = candidate(i, j), one = i == j ? T(1) : T(0);
-        const T p = fast_exp(t * (x - largest)) * inverse;
-        const T q = fast_exp(t * (x - column_largest[j])) * column_inverse[j];
-        const T g = factor * ((p - one) + (q - one));  // gradient of the logit
-        const double part = double(g) * double(s[j]);
-        s[j] = t * g;
-        return part;
-      });
+      dscale[i] = fixed_sum<double>(n, [&](int64_t j) { return double(g[j]) * double(s[j]); });
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) s[j] = t * g[j];
     }
   });
   for (int64_t i = 0; i < n; ++i) result.dscale += dscale[i];

@@ -56,6 +56,16 @@ void philox_lanes(uint64_t seed, uint64_t step, Purpose purpose, uint64_t index,
   }
 }
 
+// Takes its operands by value: see kernels/common/column_reduce.h.
+template <class T>
+void apply(int64_t n, const uint32_t* word, uint32_t threshold, T scale, const T* x, T* y) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    const T kept = x[j] * scale;  // loaded in any case, so that the choice needs no branch
+    y[j] = (word[j] >> 8) < threshold ? T(0) : kept;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -73,9 +83,7 @@ void dropout(int64_t count, const T* x, double p, uint64_t seed, uint64_t step, 
     for (int64_t i = begin; i < end; i += kBlock) {
       philox_lanes(seed, step, Purpose::kDropout, first_call(stream) + uint64_t(i) / 4, word);
       const int64_t n = std::min<int64_t>(kBlock, end - i);
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j)
-        y[i + j] = (word[j] >> 8) < threshold ? T(0) : x[i + j] * scale;
+      apply(n, word, threshold, scale, x + i, y + i);
     }
   });
 }

@@ -20,14 +20,10 @@ void patch_embedding_forward(int64_t batch, int64_t patches, int64_t width, cons
       const int64_t b = r / tokens, t = r % tokens, patch = b * patches + t - 1;
       const T* from = t == 0 ? cls : masked && masked[patch] ? mask_token : proj + patch * width;
       T* to = x + r * width;
-      if (position) {
-        const T* p = position + t * width;
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) to[c] = from[c] + p[c] + type[c];
-      } else {
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) to[c] = from[c] + type[c];
-      }
+      if (position)
+        sum_row(width, from, position + t * width, type, to);
+      else
+        sum_row(width, from, type, to);
     }
   });
 }

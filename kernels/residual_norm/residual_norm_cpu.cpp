@@ -58,6 +58,13 @@ void branch_gradient(int64_t width, T scale, const T* gamma, const T* g, T* dh) 
   }
 }
 
+/// dgamma += g * scale * h.
+template <class T>
+void gamma_gradient(int64_t width, T scale, const T* h, const T* g, T* dgamma) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) dgamma[c] += g[c] * (scale * h[c]);
+}
+
 }  // namespace
 
 template <class T>
@@ -94,11 +101,7 @@ void residual_norm_backward(const ResidualNorm<T>& a, const T* h, const T* y, co
     stream_gradient(width, a.weight, norm ? y + at : nullptr, norm ? mean[r] : T(0),
                     norm ? rstd[r] : T(0), dy ? dy + at : nullptr, norm ? dn + at : nullptr, g);
     if (dh) branch_gradient(width, scale, a.gamma, g, dh + at);
-    if (dgamma && scale != T(0)) {
-      const T* hr = h + at;
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) pgamma[c] += g[c] * (scale * hr[c]);
-    }
+    if (dgamma && scale != T(0)) gamma_gradient(width, scale, h + at, g, pgamma);
   };
   if (!dgamma && !norm_parameters) {
     parallel_chunks(a.rows, row_grain(width), [&](int64_t begin, int64_t end) {

@@ -7,6 +7,15 @@
 #include "kernels/rows/rows.h"
 
 namespace mome {
+namespace {
+
+template <class T>
+void divide_row(int64_t width, T divisor, T* x) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) x[c] /= divisor;
+}
+
+}  // namespace
 
 template <class T>
 void gather_rows_forward(int64_t rows, int64_t width, const T* x, const int32_t* index, T* out) {
@@ -58,9 +67,7 @@ void segment_mean_forward(int64_t segments, int64_t width, const int32_t* begin,
       const T* from = x + begin[s] * width;
       std::copy(from, from + width, o);
       for (int32_t r = 1; r < count[s]; ++r) add_row(width, from + r * width, o);
-      const T n = T(count[s]);
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) o[c] /= n;
+      divide_row(width, T(count[s]), o);
     }
   });
 }
@@ -72,11 +79,8 @@ void segment_mean_backward(int64_t segments, int64_t width, const int32_t* begin
     for (int64_t s = first; s < last; ++s) {
       const T* d = dout + s * width;
       const T share = T(1) / T(count[s]);
-      for (int32_t r = 0; r < count[s]; ++r) {
-        T* to = dx + (begin[s] + r) * width;
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) to[c] += share * d[c];
-      }
+      for (int32_t r = 0; r < count[s]; ++r)
+        add_scaled_row(width, share, d, dx + (begin[s] + r) * width);
     }
   });
 }

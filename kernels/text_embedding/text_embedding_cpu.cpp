@@ -72,12 +72,9 @@ void text_embedding_forward(int64_t rows, int64_t width, const int32_t* token, c
       T* to = e + r * width;
       if (position) {
         assert(pos[r] >= 0);
-        const T* p = position + pos[r] * width;
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) to[c] = w[c] + type[c] + p[c];
+        sum_row(width, w, type, position + pos[r] * width, to);
       } else {
-#pragma omp simd
-        for (int64_t c = 0; c < width; ++c) to[c] = w[c] + type[c];
+        sum_row(width, w, type, to);
       }
     }
   });

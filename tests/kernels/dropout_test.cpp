@@ -66,6 +66,13 @@ TEST(Dropout, GradientMatchesFiniteDifferences) {
       x, dx, 1e-9));
 }
 
+TEST(Dropout, DroppedIsZeroWhateverItWas) {
+  const std::vector<float> x(1000, -INFINITY);
+  std::vector<float> y(x.size());
+  dropout(1000, x.data(), 0.5, 1, 2, 3, y.data());
+  for (float v : y) EXPECT_TRUE(v == -INFINITY || (v == 0 && !std::signbit(v)));
+}
+
 TEST(Dropout, SeedStepAndStreamMatter) {
   const std::vector<float> x(1000, 1);
   const auto mask = [&](uint64_t seed, uint64_t step, uint64_t stream) {
