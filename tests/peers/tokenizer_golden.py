@@ -73,6 +73,8 @@ HARD = [
     "a\u09feb a\u07fdb a\u180fb a\u0ebab",
     # Canonical order of marks that are not stripped (spacing marks with a class).
     "a\u302e\u302fb", "a\u302f\u093cb \u1b44\u302e", "a\U0001d165\U0001d16d\u302eb", "\u302e\u0334\u1baa\u302f",
+    # The same beside marks that have a class only in newer Unicode.
+    "a\u302e\u08d3b", "a\u302f\u0d3bc", "a\u302e\u1715b", "a\u302e\U00016ff0b \u302f\U0001e136",
     # Special tokens written out.
     "[MASK]", "a [MASK] b", "x[MASK]y", "[mask]", "[CLS] the [SEP]", "[PAD][UNK]", "[PAD", "[[MASK]]", "[MA SK]", "[MASK", "[MASK]\u0301",
     "[UNK]known ##[SEP]##s",
