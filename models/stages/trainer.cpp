@@ -195,7 +195,11 @@ class StageRun {
     else if (name_ == "text") work = std::make_unique<TextWork>(run_, recipe.stages.text, first);
     else work = std::make_unique<PairWork>(run_, recipe.stages.pairs, first);
 
-    RunLog log = RunLog::open(fmt::format("{}/{}.jsonl", recipe.output, name_), first);
+    // One log for the run: steps of later stages go on counting.
+    base_ = 0;
+    if (name_ != "image") base_ += recipe.stages.image.steps;
+    if (name_ == "pairs") base_ += recipe.stages.text.steps;
+    RunLog log = RunLog::open(recipe.output + "/log.jsonl", base_ + first);
     TensorBoardLog board(recipe.output + "/tensorboard/" + name_, first);
     Progress progress(name_, stage_.steps, first);
     run_.note = [&progress](const std::string& line) { progress.note(line); };
@@ -272,16 +276,18 @@ class StageRun {
   void write(RunLog& log, TensorBoardLog& board, int64_t step, const Metrics& m) {
     nlohmann::ordered_json fields;
     fields["stage"] = name_;
+    fields["stage_step"] = step;
     for (const auto& [key, value] : m.values) {
       fields[key] = value;
       board.scalar(key, step, value);
     }
-    log.write(step, fields);
+    log.write(base_ + step, fields);
   }
 
   RunParts& run_;
   std::string name_;
   const StageConfig& stage_;
+  int64_t base_ = 0;  // steps of the stages before
 };
 
 void check(const Recipe& r) {
