@@ -9,6 +9,11 @@ class App;
 
 namespace mome {
 
+void add_data_command(CLI::App& app);
 void add_info_command(CLI::App& app);
+void add_report_command(CLI::App& app);
+
+// The subcommands of `mome data`.
+void add_data_emoji_command(CLI::App& data);
 
 }  // namespace mome

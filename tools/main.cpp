@@ -25,7 +25,9 @@ int run(int argc, char** argv) {
   CLI::App app("Mixture-of-Modality-Experts transformers, pretrained from scratch.", "mome");
   app.set_version_flag("--version", "mome 0.1.0");
   app.get_formatter()->column_width(34);
+  mome::add_data_command(app);
   mome::add_info_command(app);
+  mome::add_report_command(app);
   try {
     app.parse(argc, argv);
     // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".

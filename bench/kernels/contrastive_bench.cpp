@@ -1,0 +1,45 @@
+// Normalisation of features and the contrastive loss over a batch.
+
+#include "bench/kernels/kernel_bench.h"
+#include "kernels/contrastive/contrastive.h"
+
+namespace mome::bench {
+namespace {
+
+void l2_normalize_bench(benchmark::State& state) {
+  const int64_t rows = state.range(0), width = state.range(1);
+  const auto x = numbers(rows * width), dy = numbers(rows * width);
+  std::vector<float> y(x.size()), inverse(rows), dx(x.size());
+  for (auto _ : state) {
+    l2_normalize_forward(rows, width, x.data(), y.data(), inverse.data());
+    l2_normalize_backward(rows, width, y.data(), inverse.data(), dy.data(), dx.data());
+    benchmark::ClobberMemory();
+  }
+  set_bytes(state, 5 * 4.0 * double(rows * width));
+}
+BENCHMARK(l2_normalize_bench)
+    ->ArgNames({"N", "D"})
+    ->Args({1024, 768})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+void contrastive_loss_bench(benchmark::State& state) {
+  const int64_t n = state.range(0);
+  auto s = numbers(n * n);
+  std::vector<int64_t> id(n);
+  for (int64_t i = 0; i < n; ++i) id[i] = i / 2;
+  for (auto _ : state)
+    benchmark::DoNotOptimize(contrastive_loss(n, s.data(), 14.3, id.data(), nullptr, 1.0));
+  set_bytes(state, 5 * 4.0 * double(n * n));
+}
+BENCHMARK(contrastive_loss_bench)
+    ->ArgName("N")
+    ->Arg(32)
+    ->Arg(256)
+    ->Arg(1024)
+    ->Arg(4096)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace mome::bench

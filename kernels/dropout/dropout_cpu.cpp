@@ -1,0 +1,116 @@
+// Model, per element of s bytes: reads x, writes y, 2s bytes; a quarter of a Philox call (10 rounds
+// of 2 wide multiplications, 100 integer operations a call, so 25 an element). Lanes of 16 counters
+// make the compiler vectorise it; storing a mask instead would cost traffic in both directions.
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "kernels/common/parallel.h"
+#include "kernels/common/philox.h"
+#include "kernels/dropout/dropout.h"
+
+namespace mome {
+namespace {
+
+constexpr int kLanes = 16;           // Philox calls side by side
+constexpr int kBlock = 4 * kLanes;   // words of a block
+constexpr int64_t kGrain = 1 << 14;  // elements of a chunk, a multiple of kBlock
+
+/// A stream's first call: streams own 2^32 words each, as in RandomStream.
+inline uint64_t first_call(uint64_t stream) { return stream << 30; }
+
+/// Words with (word >> 8) below this are dropped: uniform01(word) < p, exactly.
+inline uint32_t drop_below(double p) { return uint32_t(std::ceil(p * 16777216.0)); }
+
+/// Words of the calls index … index + kLanes - 1: word w of call l at out[4 l + w]. Equal to
+/// philox().
+void philox_lanes(uint64_t seed, uint64_t step, Purpose purpose, uint64_t index, uint32_t* out) {
+  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
+  const uint32_t c2_start = uint32_t(step);
+  const uint32_t c3_start = uint32_t(purpose) | (uint32_t(step >> 32) << 8);
+  for (int l = 0; l < kLanes; ++l) {
+    c0[l] = uint32_t(index + l);
+    c1[l] = uint32_t((index + l) >> 32);
+    c2[l] = c2_start;
+    c3[l] = c3_start;
+  }
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+#pragma omp simd
+    for (int l = 0; l < kLanes; ++l) {
+      const uint64_t p0 = uint64_t{0xD2511F53u} * c0[l];
+      const uint64_t p1 = uint64_t{0xCD9E8D57u} * c2[l];
+      c0[l] = uint32_t(p1 >> 32) ^ c1[l] ^ k0;
+      c1[l] = uint32_t(p1);
+      c2[l] = uint32_t(p0 >> 32) ^ c3[l] ^ k1;
+      c3[l] = uint32_t(p0);
+    }
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  for (int l = 0; l < kLanes; ++l) {
+    out[4 * l] = c0[l];
+    out[4 * l + 1] = c1[l];
+    out[4 * l + 2] = c2[l];
+    out[4 * l + 3] = c3[l];
+  }
+}
+
+// Takes its operands by value: see kernels/common/column_reduce.h.
+template <class T>
+void apply(int64_t n, const uint32_t* word, uint32_t threshold, T scale, const T* x, T* y) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    const T kept = x[j] * scale;  // loaded in any case, so that the choice needs no branch
+    y[j] = (word[j] >> 8) < threshold ? T(0) : kept;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void dropout(int64_t count, const T* x, double p, uint64_t seed, uint64_t step, uint64_t stream,
+             T* y) {
+  assert(p >= 0 && p < 1);
+  const uint32_t threshold = drop_below(p);
+  const T scale = T(1 / (1 - p));
+  parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
+    if (threshold == 0) {
+      if (y != x) std::copy(x + begin, x + end, y + begin);
+      return;
+    }
+    uint32_t word[kBlock];
+    for (int64_t i = begin; i < end; i += kBlock) {
+      philox_lanes(seed, step, Purpose::kDropout, first_call(stream) + uint64_t(i) / 4, word);
+      const int64_t n = std::min<int64_t>(kBlock, end - i);
+      apply(n, word, threshold, scale, x + i, y + i);
+    }
+  });
+}
+
+template <class T>
+void drop_path_scale(int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
+                     uint64_t stream, T* row_scale) {
+  assert(p >= 0 && p < 1);
+  const uint32_t threshold = drop_below(p);
+  const T keep = T(1 / (1 - p));
+  for (int64_t r = 0; r < rows; ++r) {
+    if (r > 0 && sample[r] == sample[r - 1]) {  // a sample's rows are mostly neighbours
+      row_scale[r] = row_scale[r - 1];
+      continue;
+    }
+    const uint64_t call = first_call(stream) + uint32_t(sample[r]) / 4;
+    const uint32_t word = philox(seed, step, Purpose::kDropPath, call)[sample[r] % 4];
+    row_scale[r] = (word >> 8) < threshold ? T(0) : keep;
+  }
+}
+
+#define MOME_INSTANTIATE(T)                                                                       \
+  template void dropout<T>(int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*);          \
+  template void drop_path_scale<T>(int64_t, const int32_t*, double, uint64_t, uint64_t, uint64_t, \
+                                   T*);
+MOME_INSTANTIATE(float)
+MOME_INSTANTIATE(double)
+#undef MOME_INSTANTIATE
+
+}  // namespace mome

@@ -1,0 +1,18 @@
+// LayerNorm (Ba, Kiros, Hinton 2016):  y = (x - mean) / sqrt(var + eps) * w + b, per row; var is the
+// biased variance. Rows [R, D] contiguous. mean and rstd [R] are saved for backward.
+#pragma once
+#include <cstdint>
+
+namespace mome {
+
+template <class T>
+void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias,
+                        T eps, T* y, T* mean, T* rstd);
+
+/// dx is assigned, or added to if `accumulate`; dweight and dbias [D] are added to (both null: the
+/// parameters are frozen). dx may alias dy.
+template <class T>
+void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* weight, const T* mean,
+                         const T* rstd, const T* dy, T* dx, bool accumulate, T* dweight, T* dbias);
+
+}  // namespace mome

@@ -1,0 +1,22 @@
+// Assembles image tokens from projected patches (ViT, Dosovitskiy et al. 2021; BEiT's mask token):
+//   x[b*(P+1) + 0]     = cls                                    + position[0]     + type
+//   x[b*(P+1) + 1 + p] = (masked[b*P+p] ? mask_token : proj[b*P+p]) + position[1+p] + type
+// position [P+1, D], masked [B*P] (0 or 1) and mask_token [D] may be null.
+#pragma once
+#include <cstdint>
+
+namespace mome {
+
+template <class T>
+void patch_embedding_forward(int64_t batch, int64_t patches, int64_t width, const T* proj,
+                             const uint8_t* masked, const T* mask_token, const T* cls,
+                             const T* position, const T* type, T* x);
+
+/// dproj [B*P, D] is assigned (0 at masked patches); dmask_token, dcls, dposition, dtype are added to;
+/// each of the five may be null.
+template <class T>
+void patch_embedding_backward(int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
+                              const T* dx, T* dproj, T* dmask_token, T* dcls, T* dposition,
+                              T* dtype);
+
+}  // namespace mome

@@ -1,0 +1,139 @@
+#include "models/evaluation/retrieval.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/common/gemm.h"
+#include "kernels/common/parallel.h"
+#include "models/objectives/objectives.h"
+
+namespace mome {
+namespace {
+
+void append_features(MomeModel& model, const ForwardInputs& in, bool image, int64_t n, Arena& arena, std::vector<float>& out) {
+  const bool mean = model.config().pool == "mean";
+  std::vector<SequenceSpec> sequences{size_t(n)};
+  for (int64_t b = 0; b < n; ++b) {
+    SequenceSpec& s = sequences[size_t(b)];
+    (image ? s.image : s.text) = int32_t(b);
+    if (mean) (image ? s.read_all_image : s.read_all_text) = true;
+    else (image ? s.read_image : s.read_text) = {0};
+  }
+  const auto layout = model.layout(in, sequences);
+  Tape tape(arena, false);
+  const ForwardOutput states = model.forward(tape, in, *layout, {});
+  Segments segments;
+  std::vector<int32_t> rows;
+  for (int64_t b = 0; b < n; ++b) {
+    rows.push_back(image ? layout->image_row(int(b), 0) : layout->text_row(int(b), 0));
+    segments.begin.push_back(rows.back());
+    segments.count.push_back(int32_t(image ? layout->image_tokens() : layout->text_length(int(b))));
+  }
+  const GatherPlan first = make_gather(states.states->rows(), rows);
+  Var* pooled = mean ? segment_mean(tape, states.states, segments) : gather_rows(tape, states.states, first);
+  const Tensor f = model.itc_features(tape, pooled, image, false)->value;
+  out.insert(out.end(), f.as<float>(), f.as<float>() + f.count());
+}
+
+// Rank (0-based) of the best right answer in a row of scores: how many wrong ones stand before it.
+int64_t best_rank(const float* score, int64_t stride, int64_t n, const std::vector<int32_t>& right) {
+  int64_t best = n;
+  for (int32_t r : right) {
+    const float s = score[r * stride];
+    int64_t rank = 0;
+    for (int64_t j = 0; j < n; ++j) rank += score[j * stride] > s || (score[j * stride] == s && j < r);
+    best = std::min(best, rank);
+  }
+  // Other right answers before the best right one cannot be: it is the best.
+  return best;
+}
+
+Recall recall_of(const std::vector<int64_t>& ranks) {
+  Recall r;
+  if (ranks.empty()) return r;
+  for (int64_t k : ranks) r.r1 += k < 1, r.r5 += k < 5, r.r10 += k < 10;
+  const double n = double(ranks.size());
+  r.r1 /= n, r.r5 /= n, r.r10 /= n;
+  return r;
+}
+
+// Probability that at least one of `right` answers is among k drawn from n without replacement.
+double chance_at(int64_t k, int64_t n, int64_t right) {
+  if (k >= n) return 1;
+  double miss = 1;
+  for (int64_t i = 0; i < k; ++i) miss *= std::max(0.0, double(n - right - i)) / double(n - i);
+  return 1 - miss;
+}
+
+}  // namespace
+
+void append_image_features(MomeModel& model, const Batch& batch, Arena& arena, std::vector<float>& out) {
+  ForwardInputs in;
+  in.images = batch.size;
+  in.patches = batch_patches(model, batch, arena);
+  append_features(model, in, true, batch.size, arena, out);
+  arena.release(in.patches.data);
+}
+
+void append_text_features(MomeModel& model, const Batch& batch, Arena& arena, std::vector<float>& out) {
+  ForwardInputs in;
+  in.tokens = batch.tokens;
+  for (int64_t b = 0; b < batch.size; ++b) in.text_lengths.push_back(batch.text_begin[b + 1] - batch.text_begin[b]);
+  append_features(model, in, false, batch.size, arena, out);
+}
+
+RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const float* image_features, const float* text_features,
+                          const std::vector<std::vector<int32_t>>& images_of_text) {
+  RetrievalResult result;
+  result.images = images;
+  result.texts = texts;
+  if (images == 0 || texts == 0) return result;
+  std::vector<std::vector<int32_t>> texts_of_image{size_t(images)};
+  for (int64_t t = 0; t < texts; ++t)
+    for (int32_t i : images_of_text[size_t(t)]) texts_of_image[size_t(i)].push_back(int32_t(t));
+
+  // Scores in blocks of rows, so that a large gallery needs no texts x images matrix.
+  constexpr int64_t kBlock = 256;
+  std::vector<float> block;
+  const auto pass = [&](int64_t rows, const float* queries, int64_t gallery, const float* features,
+                        const std::vector<std::vector<int32_t>>& right) {
+    std::vector<int64_t> ranks;
+    block.resize(size_t(std::min(rows, kBlock) * gallery));
+    for (int64_t begin = 0; begin < rows; begin += kBlock) {
+      const int64_t n = std::min(kBlock, rows - begin);
+      gemm<float>(Trans::kNo, Trans::kYes, n, gallery, dim, 1, queries + begin * dim, dim, features, dim, 0, block.data(), gallery);
+      std::vector<int64_t> found(size_t(n), -1);
+      parallel_chunks(n, 1, [&](int64_t b, int64_t e) {
+        for (int64_t r = b; r < e; ++r)
+          if (!right[size_t(begin + r)].empty()) found[size_t(r)] = best_rank(block.data() + r * gallery, 1, gallery, right[size_t(begin + r)]);
+      });
+      for (int64_t f : found)
+        if (f >= 0) ranks.push_back(f);
+    }
+    return recall_of(ranks);
+  };
+  result.text_to_image = pass(texts, text_features, images, image_features, images_of_text);
+  result.image_to_text = pass(images, image_features, texts, text_features, texts_of_image);
+  for (const auto& right : images_of_text) {
+    result.chance.r1 += chance_at(1, images, int64_t(right.size())) / double(texts);
+    result.chance.r5 += chance_at(5, images, int64_t(right.size())) / double(texts);
+    result.chance.r10 += chance_at(10, images, int64_t(right.size())) / double(texts);
+  }
+  return result;
+}
+
+std::vector<std::pair<int32_t, float>> nearest(int64_t count, int64_t dim, const float* features, const float* query, int64_t k) {
+  std::vector<float> score(static_cast<size_t>(count));
+  gemm<float>(Trans::kNo, Trans::kNo, count, 1, dim, 1, features, dim, query, 1, 0, score.data(), 1);
+  std::vector<int32_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  k = std::min(k, count);
+  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
+    return score[size_t(a)] > score[size_t(b)] || (score[size_t(a)] == score[size_t(b)] && a < b);
+  });
+  std::vector<std::pair<int32_t, float>> out;
+  for (int64_t i = 0; i < k; ++i) out.emplace_back(order[size_t(i)], score[size_t(order[size_t(i)])]);
+  return out;
+}
+
+}  // namespace mome

@@ -1,0 +1,59 @@
+// What a model is: the shape that its checkpoint has, as a table of the recipe.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace mome {
+
+struct ModelConfig {
+  int64_t image_size = 224, patch = 16;
+  int64_t width = 768, heads = 12, layers = 12, mlp_ratio = 4;
+  int64_t vl_from = 10;               // first block (0-based) with a VL expert; >= layers: none
+  std::string positions = "relative"; // "relative" bias table, or "absolute" embeddings (VLMo-Base+)
+  double layer_scale = 0.1;           // initial gamma; 0: no layer scale
+  int64_t text_length = 40;           // longest text in tokens, [CLS] and [SEP] included
+  int64_t vocabulary = 30522;
+  std::string pool = "first";         // contrast reads the first token (as published) or the "mean" of the states
+  int64_t itc_dim = 0;                // width of the contrast's features; 0: the model's width
+  bool itc_tail = true;               // second contrast from the VL experts' tail
+  std::string gelu = "erf";           // "erf", "tanh" or "quick"
+
+  int64_t grid() const { return image_size / patch; }
+  int64_t patches() const { return grid() * grid(); }
+  int64_t hidden() const { return width * mlp_ratio; }
+  int64_t features() const { return itc_dim ? itc_dim : width; }
+};
+
+template <class V>
+void visit(V& v, ModelConfig& c) {
+  v("image_size", c.image_size, "pixels of a side");
+  v("patch", c.patch, "pixels of a patch's side");
+  v("width", c.width, "D, width of the hidden states");
+  v("heads", c.heads, "H, attention heads");
+  v("layers", c.layers, "L, blocks");
+  v("mlp_ratio", c.mlp_ratio, "hidden width of an expert over D");
+  v("vl_from", c.vl_from, "first block with a vision-language expert, 0-based; >= layers: none");
+  v("positions", c.positions, "\"relative\" (bias table) or \"absolute\" (embeddings)");
+  v("layer_scale", c.layer_scale, "initial layer scale; 0: none");
+  v("text_length", c.text_length, "longest text in tokens, [CLS] and [SEP] included");
+  v("vocabulary", c.vocabulary, "tokens of the vocabulary");
+  v("pool", c.pool, "contrast reads the \"first\" token or the \"mean\" of the states");
+  v("itc_dim", c.itc_dim, "width of the contrast's features; 0: D");
+  v("itc_tail", c.itc_tail, "second contrast through the VL experts");
+  v("gelu", c.gelu, "\"erf\", \"tanh\" or \"quick\"");
+}
+
+/// Throws Error naming the first impossible value.
+void check(const ModelConfig& c);
+
+/// Which parts a stage's model has.
+struct ModelParts {
+  bool image = false, text = false, fused = false;  // embeddings and V, L, VL experts
+  bool mim = false, mlm = false, itm = false, itc = false;  // heads
+  int64_t mim_classes = 0;  // 0: the MIM head regresses pixels; else it names codes
+  static ModelParts stage_image(int64_t codes = 0) { return {true, false, false, true, false, false, false, codes}; }
+  static ModelParts stage_text() { return {true, true, false, false, true, false, false, 0}; }
+  static ModelParts stage_pairs() { return {true, true, true, false, true, true, true, 0}; }
+};
+
+}  // namespace mome

@@ -1,0 +1,97 @@
+// The Mixture-of-Modality-Experts transformer of VLMo (Bao et al. 2022, "VLMo: Unified Vision-Language
+// Pre-Training with Mixture-of-Modality-Experts"): one attention shared by all modalities, and per block a
+// feed-forward expert per modality. Parameters carry the official checkpoint's names.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/mome/config.h"
+#include "models/mome/layout.h"
+#include "runtime/optim/parameters.h"
+
+namespace mome {
+
+/// One forward pass's inputs: distinct images and texts, and the sequences made of them.
+struct ForwardInputs {
+  int64_t images = 0;
+  Tensor patches;                         // [images * P, 3 p^2] normalised, in the model's dtype
+  const std::vector<uint8_t>* masked = nullptr;  // [images * P]: replaced by the mask token; null: none
+  std::vector<int32_t> tokens;            // packed texts, [CLS] and [SEP] included
+  std::vector<int32_t> text_lengths;      // [texts]
+};
+
+/// Randomness and regularisation of a training pass; the defaults are evaluation.
+struct ForwardOptions {
+  double drop_path = 0;  // rate of the last block; grows linearly from 0 (Huang et al. 2016)
+  double dropout = 0;    // of the text embeddings
+  uint64_t seed = 0, step = 0;
+  uint64_t pass = 0;     // passes of one step draw apart
+};
+
+struct ForwardOutput {
+  Var* states = nullptr;  // [read rows, D] after the final norm; row numbers from layout->text_row / image_row
+  Var* raw = nullptr;     // the same before the final norm
+};
+
+class MomeModel {
+ public:
+  MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype = DType::kF32);
+
+  ParameterSet& parameters() { return parameters_; }
+  const ParameterSet& parameters() const { return parameters_; }
+  const ModelConfig& config() const { return config_; }
+  const ModelParts& parts() const { return parts_; }
+
+  /// Layout of a pass over these sequences. text_capacity: 0 = the model's text length.
+  std::shared_ptr<MomeLayout> layout(const ForwardInputs& inputs, std::vector<SequenceSpec> sequences,
+                                     bool prune = true) const;
+  /// Runs all blocks. The inputs and the layout must outlive the tape.
+  ForwardOutput forward(Tape& tape, const ForwardInputs& inputs, const MomeLayout& layout, const ForwardOptions& options);
+
+  // Heads; `rows` index states.
+  Var* mlm_logits(Tape& tape, Var* states, const GatherPlan& rows);          // [M, V]
+  Var* mim_output(Tape& tape, Var* states, const GatherPlan& rows);          // [M, 3p^2] or [M, codes]
+  Var* itm_logits(Tape& tape, Var* states, const GatherPlan& text_cls);      // [N, 2], class 1 = match
+  /// Contrast features, L2-normalised [N, itc_dim]. `image` or text, of the tail or not; pooled [N, D].
+  Var* itc_features(Tape& tape, Var* pooled, bool image, bool tail);
+  /// logit_scale or logit_vl_scale, before exp.
+  Var* logit_scale(Tape& tape, bool tail);
+
+  /// Sets VL experts and their norms to copies of the L experts' (a start that learns faster than random).
+  void copy_language_experts();
+  /// Position index for a text capacity, made once and kept.
+  const RelativeIndex& relative_index(int64_t text_capacity, bool with_image) const;
+
+ private:
+  struct Expert {
+    int norm_weight = -1, norm_bias = -1, fc1_weight = -1, fc1_bias = -1, fc2_weight = -1, fc2_bias = -1;
+  };
+  struct Block {
+    int gamma1 = -1, gamma2 = -1, norm1_weight, norm1_bias, qkv, q_bias, v_bias, proj_weight, proj_bias;
+    Expert vision, language, fused;
+  };
+  Expert add_expert(const std::string& prefix, const std::string& suffix);
+  void add_linear(const std::string& name, int64_t out, int64_t in, double std, int* weight, int* bias);
+  Var* on(Tape& tape, int i) const { return i < 0 ? nullptr : parameters_.on(tape, i); }
+  Var* embed(Tape& tape, const ForwardInputs& inputs, const ForwardOptions& options);
+  Var* drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_t block, int branch, const ForwardOptions& options);
+
+  ModelConfig config_;
+  ModelParts parts_;
+  ParameterSet parameters_;
+  std::vector<Block> blocks_;
+  Gelu gelu_;
+  std::vector<int32_t> text_position_;  // of the pass that runs
+  mutable std::map<std::pair<int64_t, bool>, std::unique_ptr<RelativeIndex>> index_;
+
+  int table_ = -1, cls_ = -1, pos_embed_ = -1, patch_weight_ = -1, patch_bias_ = -1, mask_token_ = -1;
+  int word_ = -1, text_type_ = -1, text_pos_ = -1, text_norm_weight_ = -1, text_norm_bias_ = -1, type_ = -1;
+  int norm_weight_ = -1, norm_bias_ = -1, pooler_weight_ = -1, pooler_bias_ = -1;
+  int mlm_dense_ = -1, mlm_dense_bias_ = -1, mlm_norm_ = -1, mlm_norm_bias_ = -1, mlm_decoder_ = -1, mlm_bias_ = -1;
+  int itm_weight_ = -1, itm_bias_ = -1, mim_weight_ = -1, mim_bias_ = -1;
+  int itc_text_ = -1, itc_image_ = -1, itc_vl_text_ = -1, itc_vl_image_ = -1, scale_ = -1, vl_scale_ = -1;
+};
+
+}  // namespace mome

@@ -1,0 +1,64 @@
+// The training objectives of the three stages. Each call runs forward and backward for one batch, leaves
+// gradients in the model's parameter set (added) and returns what to log.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/mome/model.h"
+#include "models/stages/config.h"
+#include "runtime/data/batch.h"
+#include "runtime/text/masking.h"
+#include "runtime/text/wordpiece.h"
+
+namespace mome {
+
+/// Named figures of a step, in the order in which they are shown.
+struct Metrics {
+  std::vector<std::pair<std::string, double>> values;
+  void add(std::string name, double value) { values.emplace_back(std::move(name), value); }
+  double get(const std::string& name) const;  // NaN if absent
+};
+
+/// What an objective needs of the run around it.
+struct StepContext {
+  Arena& arena;
+  uint64_t seed = 0, step = 0;
+  bool train = true;  // false: losses only, nothing recorded
+};
+
+/// uint8 images [B, S, S, 3] -> normalised patches [B*P, 3p^2] in the arena.
+Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena);
+
+/// Stage 1: masked image modelling. A share of the patches (BEiT, Bao et al. 2022; chosen uniformly, not in
+/// blocks) is replaced by the mask token; their normalised pixels are regressed (MAE, He et al. 2022, §3), or
+/// with codes [B*P] (nearest codebook entry) classified.
+Metrics image_step(MomeModel& model, const ImageStageConfig& stage, const Batch& batch, const std::vector<int32_t>* codes,
+                   const StepContext& context);
+/// The same with everything given: patches [B*P, 3p^2], masked [B*P].
+Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor patches, const std::vector<uint8_t>& masked,
+                     const std::vector<int32_t>* codes, const StepContext& context);
+
+/// Stage 2: masked language modelling on text alone, whole words (Devlin et al. 2019).
+Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, const StepContext& context);
+Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::vector<MaskedText>& texts, const StepContext& context);
+
+/// Stage 3: contrast, matching with hard negatives and masked words (VLMo §3.2). Two forward passes: contrast
+/// and masked words side by side, then all matching sequences. `fuse`: matching and masked words take part.
+Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
+                  const StepContext& context);
+/// Hard negatives: an image for text b, a text for image b; -1: none could be drawn.
+struct Negatives {
+  std::vector<int32_t> image, text;
+};
+/// The same with everything given.
+struct PairInputs {
+  const Batch* batch = nullptr;    // texts and ids; its pixels are not read
+  Tensor patches;                  // [B*P, 3p^2]
+  std::vector<MaskedText> masked;  // of pairs 0, 1, …: those that masked words see
+  int64_t matched = 0;             // pairs that matching sees
+  Negatives negatives;             // empty: drawn from the contrast's similarities
+};
+Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context);
+
+}  // namespace mome

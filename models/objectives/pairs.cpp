@@ -1,0 +1,223 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "kernels/multinomial/multinomial.h"
+#include "models/objectives/objectives.h"
+#include "runtime/text/masking.h"
+
+namespace mome {
+namespace {
+
+std::span<const int32_t> text_of(const Batch& batch, int64_t b) {
+  return std::span(batch.tokens).subspan(size_t(batch.text_begin[b]), size_t(batch.text_begin[b + 1] - batch.text_begin[b]));
+}
+
+// Pooled states of sequences [first, first + n): first tokens, or means over the modality's rows.
+struct Pool {
+  GatherPlan first;
+  Segments mean;
+};
+Pool pool_plan(const MomeLayout& layout, int64_t state_rows, int first, int64_t n, bool image, bool tail, bool mean) {
+  Pool pool;
+  std::vector<int32_t> rows;
+  for (int64_t i = 0; i < n; ++i) {
+    const int s = first + int(i);
+    rows.push_back(image ? layout.image_row(s, 0, tail) : layout.text_row(s, 0, tail));
+    if (mean) {
+      pool.mean.begin.push_back(rows.back());
+      pool.mean.count.push_back(int32_t(image ? layout.image_tokens() : layout.text_length(s)));
+    }
+  }
+  if (!mean) pool.first = make_gather(state_rows, std::move(rows));
+  return pool;
+}
+Var* pooled(Tape& tape, Var* states, const Pool& pool, bool mean) {
+  return mean ? segment_mean(tape, states, pool.mean) : gather_rows(tape, states, pool.first);
+}
+
+// First pass: contrast over the whole batch, and masked words. Draws the negatives if they are wanted and not given.
+void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context,
+                        Metrics& metrics, double& total, Negatives& negatives) {
+  const Batch& batch = *inputs.batch;
+  const bool draw = inputs.matched > 0 && negatives.image.empty();
+  const int64_t n = batch.size;
+  const bool mean = model.config().pool == "mean", tail = model.config().itc_tail && model.parts().fused;
+  ForwardInputs in;
+  in.images = n;
+  in.patches = inputs.patches;
+  in.tokens = batch.tokens;
+  for (int64_t b = 0; b < n; ++b) in.text_lengths.push_back(int32_t(text_of(batch, b).size()));
+  std::vector<SequenceSpec> sequences;
+  for (int64_t b = 0; b < n; ++b) {
+    SequenceSpec s;
+    s.image = int32_t(b);
+    s.tail = tail;
+    s.read_all_image = mean;
+    if (!mean) s.read_image = {0};
+    sequences.push_back(s);
+  }
+  for (int64_t b = 0; b < n; ++b) {
+    SequenceSpec s;
+    s.text = int32_t(b);
+    s.tail = tail;
+    s.read_all_text = mean;
+    if (!mean) s.read_text = {0};
+    sequences.push_back(s);
+  }
+  std::vector<int32_t> labels;
+  for (size_t b = 0; b < inputs.masked.size(); ++b) {
+    const MaskedText& masked = inputs.masked[b];
+    if (masked.positions.empty()) continue;
+    SequenceSpec s;
+    s.image = int32_t(b);
+    s.text = int32_t(in.text_lengths.size());
+    s.read_text.assign(masked.positions.begin(), masked.positions.end());
+    sequences.push_back(s);
+    in.tokens.insert(in.tokens.end(), masked.tokens.begin(), masked.tokens.end());
+    in.text_lengths.push_back(int32_t(masked.tokens.size()));
+    labels.insert(labels.end(), masked.labels.begin(), masked.labels.end());
+  }
+  const auto layout = model.layout(in, sequences);
+
+  Tape tape(context.arena, context.train);
+  ForwardOptions options;
+  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0};
+  const ForwardOutput out = model.forward(tape, in, *layout, options);
+  const int64_t rows = out.states->rows();
+
+  // Contrast, and with it the hard negatives of the second pass.
+  std::vector<Pool> pools(4);  // outlive the tape's closures
+  for (int t = 0; t < (tail ? 2 : 1); ++t) {
+    pools[2 * t] = pool_plan(*layout, rows, 0, n, true, t == 1, mean);
+    pools[2 * t + 1] = pool_plan(*layout, rows, int(n), n, false, t == 1, mean);
+    Var* image = model.itc_features(tape, pooled(tape, out.states, pools[2 * t], mean), true, t == 1);
+    Var* text = model.itc_features(tape, pooled(tape, out.states, pools[2 * t + 1], mean), false, t == 1);
+    Var* s = similarity(tape, image, text);
+    Var* scale = model.logit_scale(tape, t == 1);
+    if (t == 0 && draw) {
+      negatives.image.resize(size_t(n));
+      negatives.text.resize(size_t(n));
+      dispatch(s->value.dtype, [&]<class T>() {
+        const T* v = s->value.as<T>();
+        const double sharp = std::exp(double(*scale->value.as<T>()));
+        draw_negatives<T>(n, v, 1, n, sharp, batch.image_ids.data(), batch.caption_ids.data(), context.seed, context.step, 0,
+                          negatives.image.data());
+        draw_negatives<T>(n, v, n, 1, stage.itm_texts == "random" ? 0.0 : sharp, batch.image_ids.data(), batch.caption_ids.data(),
+                          context.seed, context.step, 1, negatives.text.data());
+      });
+    }
+    const double weight = stage.itc_weight / (tail ? 2 : 1);
+    const ContrastiveResult r = contrastive_loss(tape, s, scale, batch.image_ids.data(), batch.caption_ids.data(), weight);
+    total += weight * r.loss;
+    metrics.add(t ? "itc_tail" : "itc", r.loss);
+    if (t == 0) metrics.add("itc_acc", 0.5 * double(r.image_correct + r.text_correct) / double(n));
+  }
+
+  GatherPlan masked_rows;
+  if (!inputs.masked.empty()) {
+    std::vector<int32_t> index;
+    for (size_t s = size_t(2 * n); s < sequences.size(); ++s)
+      for (int32_t t : sequences[s].read_text) index.push_back(layout->text_row(int(s), t));
+    masked_rows = make_gather(rows, std::move(index));
+    const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, masked_rows), labels, stage.mlm_weight);
+    total += stage.mlm_weight * r.loss;
+    metrics.add("mlm", r.loss);
+    metrics.add("mlm_acc", r.count ? double(r.correct) / double(r.count) : 0);
+  }
+  if (context.train) tape.backward();
+}
+
+// Second pass: the pair, its hard image and its hard text (ALBEF §3.2), all in one packed forward.
+void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const Negatives& negatives,
+              const StepContext& context, Metrics& metrics, double& total) {
+  const Batch& batch = *inputs.batch;
+  const Tensor patches = inputs.patches;
+  const int64_t p = model.config().patches(), fused = inputs.matched;
+  ForwardInputs in;
+  std::vector<int32_t> image_slot(size_t(batch.size), -1), text_slot(size_t(batch.size), -1), used;
+  const auto image_of = [&](int64_t b) {
+    if (image_slot[size_t(b)] < 0) {
+      image_slot[size_t(b)] = int32_t(used.size());
+      used.push_back(int32_t(b));
+    }
+    return image_slot[size_t(b)];
+  };
+  const auto text_slot_of = [&](int64_t b) {
+    if (text_slot[size_t(b)] < 0) {
+      text_slot[size_t(b)] = int32_t(in.text_lengths.size());
+      const auto text = text_of(batch, b);
+      in.tokens.insert(in.tokens.end(), text.begin(), text.end());
+      in.text_lengths.push_back(int32_t(text.size()));
+    }
+    return text_slot[size_t(b)];
+  };
+  std::vector<SequenceSpec> sequences;
+  std::vector<int32_t> labels;
+  const auto add = [&](int64_t image, int64_t text, int32_t label) {
+    SequenceSpec s;
+    s.image = image_of(image);
+    s.text = text_slot_of(text);
+    s.read_text = {0};
+    sequences.push_back(s);
+    labels.push_back(label);
+  };
+  for (int64_t b = 0; b < fused; ++b) add(b, b, 1);
+  for (int64_t b = 0; b < fused; ++b)
+    if (negatives.image[size_t(b)] >= 0) add(negatives.image[size_t(b)], b, 0);
+  for (int64_t b = 0; b < fused; ++b)
+    if (negatives.text[size_t(b)] >= 0) add(b, negatives.text[size_t(b)], 0);
+
+  in.images = int64_t(used.size());
+  in.patches = context.arena.tensor(in.images * p, patches.cols, patches.dtype);
+  for (size_t i = 0; i < used.size(); ++i) {
+    const Tensor from = patches.slice(used[i] * p, p);
+    std::memcpy(in.patches.slice(int64_t(i) * p, p).data, from.data, from.bytes());
+  }
+  const auto layout = model.layout(in, sequences);
+  {
+    Tape tape(context.arena, context.train);
+    ForwardOptions options;
+    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 1};
+    const ForwardOutput out = model.forward(tape, in, *layout, options);
+    std::vector<int32_t> index;
+    for (size_t s = 0; s < sequences.size(); ++s) index.push_back(layout->text_row(int(s), 0));
+    const GatherPlan cls = make_gather(out.states->rows(), std::move(index));
+    const LossOut r = cross_entropy_loss(tape, model.itm_logits(tape, out.states, cls), labels, stage.itm_weight);
+    total += stage.itm_weight * r.loss;
+    metrics.add("itm", r.loss);
+    metrics.add("itm_acc", r.count ? double(r.correct) / double(r.count) : 0);
+    if (context.train) tape.backward();
+  }
+  context.arena.release(in.patches.data);
+}
+
+}  // namespace
+
+Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context) {
+  Metrics metrics;
+  metrics.add("loss", 0);
+  double total = 0;
+  Negatives negatives = inputs.negatives;
+  contrast_and_words(model, stage, inputs, context, metrics, total, negatives);
+  if (inputs.matched > 0) matching(model, stage, inputs, negatives, context, metrics, total);
+  metrics.values[0].second = total;
+  return metrics;
+}
+
+Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
+                  const StepContext& context) {
+  const int64_t fused = !fuse ? 0 : stage.fusion_pairs > 0 ? std::min<int64_t>(stage.fusion_pairs, batch.size) : batch.size;
+  PairInputs inputs;
+  inputs.batch = &batch;
+  inputs.patches = batch_patches(model, batch, context.arena);
+  inputs.matched = stage.itm_weight > 0 ? fused : 0;
+  for (int64_t b = 0; b < fused && stage.mlm_weight > 0; ++b)
+    inputs.masked.push_back(mask_words(text_of(batch, b), words, stage.mask_rate, context.seed, context.step, uint64_t(b)));
+  const Metrics metrics = pair_losses(model, stage, inputs, context);
+  context.arena.release(inputs.patches.data);
+  return metrics;
+}
+
+}  // namespace mome

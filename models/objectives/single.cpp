@@ -1,0 +1,139 @@
+// Stages 1 and 2: one modality, one forward pass.
+#include <cmath>
+#include <limits>
+
+#include "kernels/common/philox.h"
+#include "kernels/image/normalize.h"
+#include "models/objectives/objectives.h"
+#include "runtime/text/masking.h"
+
+namespace mome {
+
+double Metrics::get(const std::string& name) const {
+  for (const auto& [key, value] : values)
+    if (key == name) return value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena) {
+  const ModelConfig& c = model.config();
+  MOME_CHECK(batch.image_size == c.image_size);
+  Tensor patches = arena.tensor(batch.size * c.patches(), 3 * c.patch * c.patch, model.parameters().dtype());
+  dispatch(patches.dtype, [&]<class T>() {
+    patches_from_images<T>(batch.images.data(), batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
+  });
+  return patches;
+}
+
+Metrics image_step(MomeModel& model, const ImageStageConfig& stage, const Batch& batch, const std::vector<int32_t>* codes,
+                   const StepContext& context) {
+  const int64_t p = model.config().patches(), n = batch.size;
+  // The same number of masked patches in every image: a partial Fisher-Yates shuffle an image.
+  const int64_t count = std::clamp<int64_t>(std::llround(stage.mask_ratio * double(p)), 1, p);
+  std::vector<uint8_t> masked(size_t(n * p), 0);
+  std::vector<int32_t> patch(static_cast<size_t>(p));
+  for (int64_t b = 0; b < n; ++b) {
+    RandomStream random(context.seed, context.step, Purpose::kMaskImage, uint64_t(b));
+    for (int64_t i = 0; i < p; ++i) patch[size_t(i)] = int32_t(i);
+    for (int64_t i = 0; i < count; ++i) {
+      std::swap(patch[size_t(i)], patch[size_t(i + random.below(uint32_t(p - i)))]);
+      masked[size_t(b * p + patch[size_t(i)])] = 1;
+    }
+  }
+  Tensor patches = batch_patches(model, batch, context.arena);
+  const Metrics metrics = image_losses(model, stage, patches, masked, codes, context);
+  context.arena.release(patches.data);
+  return metrics;
+}
+
+Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor patches, const std::vector<uint8_t>& masked,
+                     const std::vector<int32_t>* codes, const StepContext& context) {
+  const int64_t p = model.config().patches(), n = patches.rows / p;
+  ForwardInputs in;
+  in.images = n;
+  in.patches = patches;
+  in.masked = &masked;
+  std::vector<SequenceSpec> sequences{size_t(n)};
+  std::vector<int32_t> target_rows, labels;
+  for (int64_t b = 0; b < n; ++b) {
+    sequences[size_t(b)].image = int32_t(b);
+    for (int64_t i = 0; i < p; ++i) {
+      if (!masked[size_t(b * p + i)]) continue;
+      sequences[size_t(b)].read_image.push_back(int32_t(i + 1));
+      target_rows.push_back(int32_t(b * p + i));
+      if (codes) labels.push_back((*codes)[size_t(b * p + i)]);
+    }
+  }
+  const auto layout = model.layout(in, sequences);
+  Metrics metrics;
+  Tape tape(context.arena, context.train);
+  ForwardOptions options;
+  if (context.train) options = {stage.drop_path, 0, context.seed, context.step, 0};
+  const ForwardOutput out = model.forward(tape, in, *layout, options);
+  std::vector<int32_t> index;
+  for (size_t b = 0; b < sequences.size(); ++b)
+    for (int32_t t : sequences[b].read_image) index.push_back(layout->image_row(int(b), t));
+  const GatherPlan rows = make_gather(out.states->rows(), std::move(index));
+  Var* x = model.mim_output(tape, out.states, rows);
+  if (codes) {
+    const LossOut r = cross_entropy_loss(tape, x, labels, 1);
+    metrics.add("loss", r.loss);
+    metrics.add("mim_acc", double(r.correct) / double(std::max<int64_t>(1, r.count)));
+  } else {
+    Tensor target = context.arena.tensor(int64_t(target_rows.size()), patches.cols, patches.dtype);
+    dispatch(target.dtype, [&]<class T>() {
+      gather_rows_forward<T>(target.rows, target.cols, patches.as<T>(), target_rows.data(), target.as<T>());
+      normalize_patches<T>(target.rows, target.cols, target.as<T>(), target.as<T>());
+    });
+    metrics.add("loss", squared_error_loss(tape, x, target, 1).loss);
+    context.arena.release(target.data);
+  }
+  if (context.train) tape.backward();
+  return metrics;
+}
+
+Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, const StepContext& context) {
+  std::vector<MaskedText> texts;
+  for (int64_t b = 0; b < batch.size; ++b) {
+    const auto text = std::span(batch.tokens).subspan(size_t(batch.text_begin[b]), size_t(batch.text_begin[b + 1] - batch.text_begin[b]));
+    texts.push_back(mask_words(text, words, stage.mask_rate, context.seed, context.step, uint64_t(b)));
+  }
+  return text_losses(model, stage, texts, context);
+}
+
+Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::vector<MaskedText>& texts, const StepContext& context) {
+  ForwardInputs in;
+  std::vector<SequenceSpec> sequences;
+  std::vector<int32_t> labels;
+  for (const MaskedText& masked : texts) {
+    if (masked.positions.empty()) continue;  // nothing is asked of it
+    SequenceSpec s;
+    s.text = int32_t(sequences.size());
+    s.read_text.assign(masked.positions.begin(), masked.positions.end());
+    sequences.push_back(s);
+    in.tokens.insert(in.tokens.end(), masked.tokens.begin(), masked.tokens.end());
+    in.text_lengths.push_back(int32_t(masked.tokens.size()));
+    labels.insert(labels.end(), masked.labels.begin(), masked.labels.end());
+  }
+  Metrics metrics;
+  if (sequences.empty()) {
+    metrics.add("loss", 0);
+    return metrics;
+  }
+  const auto layout = model.layout(in, sequences);
+  Tape tape(context.arena, context.train);
+  ForwardOptions options;
+  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0};
+  const ForwardOutput out = model.forward(tape, in, *layout, options);
+  std::vector<int32_t> index;
+  for (size_t s = 0; s < sequences.size(); ++s)
+    for (int32_t t : sequences[s].read_text) index.push_back(layout->text_row(int(s), t));
+  const GatherPlan rows = make_gather(out.states->rows(), std::move(index));
+  const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, rows), labels, 1);
+  metrics.add("loss", r.loss);
+  metrics.add("mlm_acc", double(r.correct) / double(r.count));
+  if (context.train) tape.backward();
+  return metrics;
+}
+
+}  // namespace mome

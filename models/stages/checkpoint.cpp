@@ -1,0 +1,186 @@
+#include "models/stages/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/io/safetensors.h"
+
+namespace mome {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kModelKey = "mome.model";
+
+// The config as JSON through the same field list that the recipe uses.
+struct ToJson {
+  nlohmann::json& out;
+  template <class T>
+  void operator()(const char* key, T& value, const char*) { out[key] = value; }
+};
+struct FromJson {
+  const nlohmann::json& in;
+  template <class T>
+  void operator()(const char* key, T& value, const char*) { if (in.contains(key)) value = in.at(key).get<T>(); }
+};
+
+std::string describe(const MomeModel& model) {
+  nlohmann::json j, shape;
+  ModelConfig c = model.config();
+  ToJson writer{shape};
+  visit(writer, c);
+  const ModelParts& p = model.parts();
+  j["shape"] = shape;
+  j["parts"] = {{"image", p.image}, {"text", p.text}, {"fused", p.fused}, {"mim", p.mim}, {"mlm", p.mlm},
+                {"itm", p.itm}, {"itc", p.itc}, {"mim_classes", p.mim_classes}};
+  return j.dump();
+}
+
+std::vector<TensorEntry> entries(const ParameterSet& p, const std::string& prefix, bool trained_only, auto value) {
+  std::vector<TensorEntry> out;
+  for (size_t i = 0; i < p.list().size(); ++i)
+    if (p.list()[i].trained || !trained_only)
+      out.push_back({prefix + p.list()[i].name, p.dtype() == DType::kF32 ? "F32" : "F64", p.list()[i].shape, value(int(i)).data});
+  return out;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+// Copies one tensor of a file over `to`; the file may hold the other float width.
+void copy_in(const SafeTensors& file, const std::string& path, const std::string& name, const std::vector<int64_t>& shape, Tensor to) {
+  const auto* t = file.find(name);
+  if (!t) fail("{}: tensor {} is missing", path, name);
+  if (t->shape != shape)
+    fail("{}: tensor {} has shape {}; the model expects {}", path, name, shape_text(t->shape), shape_text(shape));
+  dispatch(to.dtype, [&]<class T>() {
+    T* out = to.as<T>();
+    const auto from = [&]<class S>(const S*) {
+      const char* in = static_cast<const char*>(static_cast<const void*>(t->data));
+      for (int64_t i = 0; i < to.count(); ++i) {
+        S v;
+        std::memcpy(&v, in + size_t(i) * sizeof(S), sizeof(S));
+        out[i] = T(v);
+      }
+    };
+    if (t->dtype == "F32") from(static_cast<const float*>(nullptr));
+    else if (t->dtype == "F64") from(static_cast<const double*>(nullptr));
+    else fail("{}: tensor {} is {}; expected F32 or F64", path, name, t->dtype);
+  });
+}
+
+std::string weights_name(const std::string& dir, int64_t step) { return fmt::format("{}/step-{:08}.safetensors", dir, step); }
+std::string state_name(const std::string& dir, int64_t step) { return fmt::format("{}/step-{:08}.state.safetensors", dir, step); }
+
+std::vector<int64_t> steps_in(const std::string& dir) {
+  std::set<int64_t> steps;
+  std::error_code ignored;
+  for (const auto& e : fs::directory_iterator(dir, ignored)) {
+    const std::string name = e.path().filename().string();
+    if (name.starts_with("step-") && name.size() > 13) steps.insert(std::atoll(name.c_str() + 5));
+  }
+  return {steps.rbegin(), steps.rend()};
+}
+
+}  // namespace
+
+void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata) {
+  const ParameterSet& p = model.parameters();
+  metadata[kModelKey] = describe(model);
+  metadata["format"] = "pt";  // what the Python loaders of safetensors look for
+  const auto list = entries(p, "", false, [&](int i) { return average && p.has_average() ? p.average(i) : p.value(i); });
+  write_safetensors(path, list, metadata);
+}
+
+LoadReport load_weights(MomeModel& model, const std::string& path) {
+  const SafeTensors file(path);
+  LoadReport report;
+  ParameterSet& p = model.parameters();
+  for (size_t i = 0; i < p.list().size(); ++i) {
+    const Parameter& parameter = p[int(i)];
+    if (file.find(parameter.name)) copy_in(file, path, parameter.name, parameter.shape, p.value(int(i)));
+    else report.fresh.push_back(parameter.name);
+  }
+  for (const auto& t : file.tensors())
+    if (p.find(t.name) < 0) report.unused.push_back(t.name);
+  return report;
+}
+
+std::unique_ptr<MomeModel> open_checkpoint(const std::string& path) {
+  const SafeTensors file(path);
+  const auto it = file.metadata().find(kModelKey);
+  if (it == file.metadata().end())
+    fail("{}: the metadata has no \"{}\"; expected a checkpoint that `mome pretrain` wrote", path, kModelKey);
+  ModelConfig config;
+  ModelParts parts;
+  try {
+    const nlohmann::json j = nlohmann::json::parse(it->second);
+    FromJson reader{j.at("shape")};
+    visit(reader, config);
+    const nlohmann::json& q = j.at("parts");
+    parts = {q.at("image"), q.at("text"), q.at("fused"), q.at("mim"), q.at("mlm"), q.at("itm"), q.at("itc"), q.at("mim_classes")};
+  } catch (const nlohmann::json::exception& e) {
+    fail("{}: metadata \"{}\" does not describe a model: {}", path, kModelKey, e.what());
+  }
+  auto model = std::make_unique<MomeModel>(config, parts);
+  const LoadReport report = load_weights(*model, path);
+  if (!report.fresh.empty()) fail("{}: tensor {} is missing ({} in all)", path, report.fresh[0], report.fresh.size());
+  return model;
+}
+
+void save_resume_point(const MomeModel& model, const std::string& dir, int64_t step, const std::map<std::string, std::string>& metadata) {
+  const ParameterSet& p = model.parameters();
+  auto list = entries(p, "exp_avg.", true, [&](int i) { return p.moment1(i); });
+  const auto second = entries(p, "exp_avg_sq.", true, [&](int i) { return p.moment2(i); });
+  list.insert(list.end(), second.begin(), second.end());
+  if (p.has_average()) {
+    const auto average = entries(p, "average.", false, [&](int i) { return p.average(i); });
+    list.insert(list.end(), average.begin(), average.end());
+  }
+  write_safetensors(state_name(dir, step), list, metadata);
+  // The weights last: a pair is whole when they are there.
+  save_weights(model, weights_name(dir, step), false, metadata);
+  for (int64_t old : steps_in(dir))
+    if (old != step) {
+      std::error_code ignored;
+      fs::remove(weights_name(dir, old), ignored);
+      fs::remove(state_name(dir, old), ignored);
+    }
+}
+
+int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::map<std::string, std::string>& metadata,
+                          std::vector<std::string>& problems) {
+  ParameterSet& p = model.parameters();
+  for (int64_t step : steps_in(dir)) {
+    if (!fs::exists(weights_name(dir, step)) || !fs::exists(state_name(dir, step))) continue;
+    try {
+      const SafeTensors weights(weights_name(dir, step)), state(state_name(dir, step));
+      for (const auto& [key, value] : metadata) {
+        const auto it = state.metadata().find(key);
+        if (it == state.metadata().end() || it->second != value)
+          throw UsageError(fmt::format(
+              "{}: was saved by a run with another recipe ({} differs); change `output`, or remove that folder to start anew",
+              state_name(dir, step), key));
+      }
+      for (size_t i = 0; i < p.list().size(); ++i) {
+        const Parameter& q = p[int(i)];
+        copy_in(weights, weights_name(dir, step), q.name, q.shape, p.value(int(i)));
+        if (q.trained) {
+          copy_in(state, state_name(dir, step), "exp_avg." + q.name, q.shape, p.moment1(int(i)));
+          copy_in(state, state_name(dir, step), "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)));
+        }
+        if (p.has_average()) copy_in(state, state_name(dir, step), "average." + q.name, q.shape, p.average(int(i)));
+      }
+      return step;
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& e) {
+      problems.push_back(e.what());
+    }
+  }
+  return -1;
+}
+
+}  // namespace mome

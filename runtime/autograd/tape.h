@@ -1,0 +1,91 @@
+// Reverse-mode automatic differentiation on a tape.
+//
+// An operation computes its outputs at once and appends one node: its outputs and a function that,
+// given the outputs' gradients, adds to the inputs' gradients. backward() walks the nodes once in
+// reverse. Operations are large (a whole attention, a whole expert), so the tape stays short.
+//
+//   Var* y = linear(tape, x, weight, bias);     // runs forward, records backward
+//   cross_entropy(tape, y, labels, …);          // a loss leaves its gradient in y->grad
+//   tape.backward();                            // weight->grad and x->grad are filled
+//
+// Rules that every operation keeps:
+//  * needs_grad of an output is the "or" of its inputs'. A node none of whose outputs needs a
+//    gradient is not recorded: frozen parts of a network cost nothing in backward.
+//  * A Var's gradient is absent until somebody writes it. `tape.grad(v, &accumulate)` gives the buffer
+//    and says whether to add or to assign. Parameters' gradients live in the flat arena and are
+//    always added to.
+//  * When a node's backward is done, its outputs (value and gradient) are dead: nothing earlier on
+//    the tape can read them. The tape frees them at once, so peak memory falls as backward walks.
+#pragma once
+#include <deque>
+#include <functional>
+#include <initializer_list>
+#include <vector>
+
+#include "runtime/core/arena.h"
+
+namespace mome {
+
+struct Var {
+  Tensor value;
+  Tensor grad;              // absent until written (parameters: always there if they are trained)
+  bool needs_grad = false;
+  bool leaf = false;        // memory is not the tape's: parameters, inputs
+  int64_t rows() const { return value.rows; }
+  int64_t cols() const { return value.cols; }
+};
+
+class Tape {
+ public:
+  /// With record = false operations only compute (evaluation) and nothing needs a gradient.
+  explicit Tape(Arena& arena, bool record = true) : arena_(arena), record_(record) {}
+  ~Tape() { clear(); }
+  Tape(const Tape&) = delete;
+
+  /// A leaf: gradient present means "train it", its memory is the caller's and is added to.
+  Var* leaf(Tensor value, Tensor grad = {});
+  /// Rows [begin, begin + count) of a leaf.
+  Var* leaf_rows(const Var* leaf, int64_t begin, int64_t count);
+  /// An output of an operation whose inputs are `inputs` (null entries allowed).
+  Var* output(int64_t rows, int64_t cols, DType dtype, std::initializer_list<const Var*> inputs);
+
+  /// Whether an operation with this output must record a backward.
+  bool wants(const Var* output) const { return record_ && output->needs_grad; }
+  /// Memory that backward needs (saved) or that is only scratch; freed with the node `owner`.
+  Tensor scratch(int64_t rows, int64_t cols, DType dtype) { return arena_.tensor(rows, cols, dtype); }
+  void free(Tensor& t);
+
+  /// Appends a node. `saved` tensors are freed with it. `keep`: extra condition data may be captured.
+  void record(std::initializer_list<Var*> outputs, std::vector<Tensor> saved,
+              std::function<void()> backward);
+  /// Gradient buffer of `v`, or absent if it needs none. *accumulate: add (true) or assign (false).
+  Tensor grad(Var* v, bool* accumulate);
+  /// Gradient of v that was written by later nodes; absent if none was.
+  static Tensor written(const Var* v) { return v->grad; }
+  /// Hands a gradient buffer on: `to` takes over `from`'s (in-place chains such as the residual stream).
+  /// Only if `to` needs a gradient, has none yet and is no leaf; else returns false.
+  bool move_grad(Var* from, Var* to);
+
+  void backward();
+  /// Frees everything on the tape.
+  void clear();
+
+  Arena& arena() { return arena_; }
+  bool recording() const { return record_; }
+  size_t size() const { return nodes_.size(); }
+
+ private:
+  struct Node {
+    std::vector<Var*> outputs;
+    std::vector<Tensor> saved;
+    std::function<void()> backward;
+  };
+  void free_node(Node& node);
+
+  Arena& arena_;
+  bool record_;
+  std::deque<Var> vars_;  // stable addresses
+  std::vector<Node> nodes_;
+};
+
+}  // namespace mome

@@ -1,0 +1,140 @@
+#include "runtime/data/loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/core/error.h"
+#include "runtime/data/caption_draw.h"
+
+namespace mome {
+namespace {
+
+const Dataset& checked(const Dataset& dataset, const WordPiece* wordpiece,
+                       const LoaderOptions& options) {
+  MOME_CHECK(options.batch >= 1 && options.threads >= 1 && options.image_size >= 1);
+  MOME_CHECK(options.images || options.texts);
+  MOME_CHECK(wordpiece || !options.texts);
+  check_augmentation(options.augmentation);
+  if (dataset.records.empty()) fail("{}: no records to train on", dataset.source);
+  for (const Record& record : dataset.records) {
+    if (options.texts && record.captions.empty() && record.keywords.empty()) {
+      fail("{}: image {} has no caption; expected at least one for each image", dataset.source,
+           record.key);
+    }
+  }
+  return dataset;
+}
+
+std::vector<std::string> checked(std::vector<std::string> lines) {
+  if (lines.empty()) fail("no text to train on; expected one sample a line");
+  return lines;
+}
+
+LoaderOptions text_only(LoaderOptions options) {
+  MOME_CHECK(options.batch >= 1 && options.threads >= 1);
+  options.images = false;
+  options.texts = true;
+  return options;
+}
+
+}  // namespace
+
+void pack_texts(const std::vector<std::vector<int32_t>>& texts, Batch& batch) {
+  batch.tokens.clear();
+  batch.text_begin.assign(1, 0);
+  for (const auto& text : texts) {
+    batch.tokens.insert(batch.tokens.end(), text.begin(), text.end());
+    batch.text_begin.push_back(int32_t(batch.tokens.size()));
+  }
+}
+
+LoaderSlot::LoaderSlot(const LoaderOptions& options)
+    : texts(options.texts ? options.batch : 0), bad(options.batch) {
+  batch.size = options.batch;
+  batch.records.resize(options.batch);
+  batch.image_ids.resize(options.batch);
+  if (options.texts) batch.caption_ids.resize(options.batch);
+  if (!options.images) return;
+  batch.image_size = options.image_size;
+  batch.images.resize(size_t(options.batch) * options.image_size * options.image_size * 3);
+}
+
+PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
+                       const LoaderOptions& options, int64_t first_step)
+    : dataset_(checked(dataset, wordpiece, options)),
+      wordpiece_(wordpiece),
+      options_(options),
+      order_(int64_t(dataset.records.size()), options.seed),
+      store_(dataset, options.images ? options.cache_mib : 0),
+      bad_(dataset, options.max_bad, options.log),
+      slots_(Prefetcher::kSlots, LoaderSlot(options)),
+      prefetcher_(options.batch, options.threads, first_step,
+                  [this](int64_t step, int i, int slot) { make(step, i, slots_[slot]); }) {}
+
+// Returns the record whose image it became, or -1 if more are bad than may be.
+int32_t PairLoader::make_image(int32_t record, uint64_t epoch, int i, LoaderSlot& slot) {
+  const int32_t n = int32_t(dataset_.records.size());
+  for (int64_t tries = 0; tries <= bad_.limit(); ++tries) {
+    const int32_t candidate = int32_t((record + tries) % n);
+    std::shared_ptr<const Image> image;
+    try {
+      image = store_.get(candidate);
+    } catch (const Error& e) {
+      slot.bad[i].push_back({candidate, e.what()});
+      continue;
+    }
+    RandomStream random(options_.seed, epoch, Purpose::kAugment, uint64_t(record));
+    const Image made = augment(*image, options_.image_size, options_.augmentation, random);
+    std::copy(made.pixels.begin(), made.pixels.end(),
+              slot.batch.images.begin() + int64_t(i) * int64_t(made.pixels.size()));
+    return candidate;
+  }
+  return -1;
+}
+
+void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
+  const auto [epoch, drawn] = order_.at(step * options_.batch + i);
+  slot.bad[i].clear();
+  int32_t record = drawn;
+  if (options_.images) record = make_image(drawn, epoch, i, slot);
+  if (record < 0) return;  // next() fails: what was tried is past the limit
+  const Record& r = dataset_.records[record];
+  slot.batch.records[i] = record;
+  slot.batch.image_ids[i] = r.image_id;
+  if (!options_.texts) return;
+  const std::string text = draw_caption(r, options_.keyword_captions, options_.seed, epoch, drawn);
+  slot.batch.caption_ids[i] = caption_id(text);
+  slot.texts[i] = wordpiece_->encode_text(text, options_.text_length);
+}
+
+const Batch& PairLoader::next() {
+  LoaderSlot& slot = slots_[prefetcher_.next() % Prefetcher::kSlots];
+  // Told here, in the samples' order: when a worker met them is chance.
+  for (const auto& sample : slot.bad) {
+    for (const BadImage& bad : sample) bad_.note(bad);
+  }
+  if (options_.texts) pack_texts(slot.texts, slot.batch);
+  return slot.batch;
+}
+
+TextLoader::TextLoader(std::vector<std::string> lines, const WordPiece& wordpiece,
+                       const LoaderOptions& options, int64_t first_step)
+    : lines_(checked(std::move(lines))),
+      order_(int64_t(lines_.size()), options.seed),
+      slots_(Prefetcher::kSlots, LoaderSlot(text_only(options))),
+      prefetcher_(options.batch, options.threads, first_step,
+                  [this, &wordpiece, options](int64_t step, int i, int slot) {
+                    const int32_t line = order_.at(step * options.batch + i).record;
+                    slots_[slot].batch.records[i] = line;
+                    slots_[slot].batch.caption_ids[i] = caption_id(lines_[line]);
+                    slots_[slot].texts[i] =
+                        wordpiece.encode_text(lines_[line], options.text_length);
+                  }) {}
+
+const Batch& TextLoader::next() {
+  LoaderSlot& slot = slots_[prefetcher_.next() % Prefetcher::kSlots];
+  pack_texts(slot.texts, slot.batch);
+  return slot.batch;
+}
+
+}  // namespace mome

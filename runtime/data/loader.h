@@ -1,0 +1,89 @@
+// Training batches, made ahead of time by worker threads. A batch is a pure function of (data set,
+// options, step): neither the number of threads nor a restart nor the size of the cache changes it.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/data/bad_images.h"
+#include "runtime/data/batch.h"
+#include "runtime/data/image_store.h"
+#include "runtime/data/order.h"
+#include "runtime/data/prefetcher.h"
+#include "runtime/image/augment.h"
+#include "runtime/text/wordpiece.h"
+
+namespace mome {
+
+struct LoaderOptions {
+  int batch = 1;         // B, samples
+  int image_size = 224;  // S, pixels
+  int text_length = 40;  // ids of a text at most, [CLS] and [SEP] included
+  uint64_t seed = 0;
+  int threads = 1;
+  Augmentation augmentation;
+  double keyword_captions = 0;  // probability of a caption made of keywords (caption_draw.h)
+  double max_bad = 0.01;        // images that may fail to decode, as a fraction of the records
+  int64_t cache_mib = 512;      // for decoded images
+  bool images = true, texts = true;
+  LogFunction log;  // is told of each image that is skipped, on next()'s thread
+};
+
+/// A batch in the making, with what its samples left for next() to put together.
+struct LoaderSlot {
+  explicit LoaderSlot(const LoaderOptions& options);
+
+  Batch batch;
+  std::vector<std::vector<int32_t>> texts;  // [B]
+  std::vector<std::vector<BadImage>> bad;   // [B]: records tried in vain
+};
+
+/// Batches of image-text pairs (or of one of the two): sample g = step * B + i is the record of
+/// SampleOrder, with a caption and an augmentation drawn anew each epoch. A record whose image
+/// cannot be decoded is replaced by the next one that can.
+class PairLoader {
+ public:
+  /// The data set and the tokeniser must outlive the loader; `wordpiece` may be null without texts.
+  /// Throws Error if there is no record, or with texts if a record has neither caption nor keyword.
+  PairLoader(const Dataset& dataset, const WordPiece* wordpiece, const LoaderOptions& options,
+             int64_t first_step);
+
+  /// The next step's batch; stays valid until the next call. Throws Error, naming the first, once
+  /// more than max_bad of the images cannot be decoded.
+  const Batch& next();
+
+  int64_t bad_images() const { return bad_.count(); }
+
+ private:
+  void make(int64_t step, int i, LoaderSlot& slot);
+  int32_t make_image(int32_t record, uint64_t epoch, int i, LoaderSlot& slot);
+
+  const Dataset& dataset_;
+  const WordPiece* wordpiece_;
+  const LoaderOptions options_;
+  SampleOrder order_;
+  ImageStore store_;
+  BadImages bad_;
+  std::vector<LoaderSlot> slots_;
+  Prefetcher prefetcher_;  // last: its threads use all of the above
+};
+
+/// Batches of texts alone, one sample a line. Of the options only batch, text_length, seed and
+/// threads count.
+class TextLoader {
+ public:
+  /// Throws Error if there is no line.
+  TextLoader(std::vector<std::string> lines, const WordPiece& wordpiece,
+             const LoaderOptions& options, int64_t first_step);
+
+  /// As PairLoader::next; without images, and image_ids 0. records: line numbers from 0.
+  const Batch& next();
+
+ private:
+  const std::vector<std::string> lines_;
+  SampleOrder order_;
+  std::vector<LoaderSlot> slots_;
+  Prefetcher prefetcher_;  // last: its threads use all of the above
+};
+
+}  // namespace mome

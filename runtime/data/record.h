@@ -1,0 +1,32 @@
+// What a data set is to the rest of the program, whatever its files look like: a list of records,
+// each an image with the texts that describe it. Pixels stay in their files until a loader asks.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mome {
+
+/// Where an encoded image lies: a whole file, or a range of bytes of one (a tar shard).
+struct ImageRef {
+  std::string file;
+  uint64_t offset = 0;  // bytes
+  uint64_t size = 0;    // bytes; 0 = the whole file
+};
+
+struct Record {
+  std::string key;  // short name for people: file name, or WebDataset key
+  ImageRef image;
+  std::vector<std::string> captions;  // non-blank, without white space around them
+  std::vector<std::string> keywords;
+  std::string kind;      // free label by which evaluation groups its figures; may be empty
+  int64_t image_id = 0;  // equal for records of the same image (hash of its ImageRef)
+};
+
+struct Dataset {
+  std::string source;  // as the user named it
+  std::vector<Record> records;
+  std::vector<std::string> problems;  // skipped records: "FILE: line 3: what; expected what"
+};
+
+}  // namespace mome

@@ -1,0 +1,13 @@
+// A picture in memory.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace mome {
+
+struct Image {
+  int width = 0, height = 0;
+  std::vector<uint8_t> pixels; /* [height][width][3] RGB */
+};
+
+}  // namespace mome

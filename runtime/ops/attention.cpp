@@ -1,0 +1,94 @@
+#include "kernels/attention/attention.h"
+
+#include <cmath>
+
+#include "runtime/ops/ops.h"
+
+namespace mome {
+namespace {
+
+template <class T>
+AttentionArgs<T> arguments(const Var* q, const Var* kv, const AttentionRows& rows, int64_t heads, const Var* bias, bool causal) {
+  const bool fused = !kv;  // one matrix [R, 3D]
+  const int64_t d = fused ? q->cols() / 3 : q->cols();
+  AttentionArgs<T> a;
+  a.sequences = int64_t(rows.sequences.size());
+  a.sequence = rows.sequences.data();
+  a.q_position = rows.q_position.data();
+  a.heads = heads;
+  a.head_dim = d / heads;
+  a.scale = T(1 / std::sqrt(double(a.head_dim)));
+  a.q = q->value.as<T>();
+  a.ldq = q->cols();
+  a.k = fused ? a.q + d : kv->value.as<T>();
+  a.v = a.k + d;
+  a.ldk = a.ldv = fused ? a.ldq : kv->cols();
+  if (bias) {
+    a.bias = bias->value.as<T>();
+    a.bias_size = int64_t(std::llround(std::sqrt(double(bias->cols()))));
+  }
+  a.causal = causal;
+  return a;
+}
+
+}  // namespace
+
+Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t heads, Var* bias, bool causal) {
+  const DType dtype = q->value.dtype;
+  const int64_t d = kv ? q->cols() : q->cols() / 3;
+  Var* out = tape.output(q->rows(), d, dtype, {q, kv, bias});
+  Tensor lse = tape.scratch(q->rows(), heads, dtype);
+  dispatch(dtype, [&]<class T>() {
+    attention_forward<T>(arguments<T>(q, kv, rows, heads, bias, causal), out->value.as<T>(), d, lse.as<T>());
+  });
+  if (!tape.wants(out)) {
+    tape.free(lse);
+    return out;
+  }
+  const AttentionRows* r = &rows;
+  tape.record({out}, {lse}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false;
+      const AttentionArgs<T> a = arguments<T>(q, kv, *r, heads, bias, causal);
+      // The projection that made q, k and v is a frozen model's when they need no gradient, yet the bias may.
+      const bool wants_q = q->needs_grad, wants_kv = kv ? kv->needs_grad : wants_q;
+      Tensor dq = wants_q ? tape.grad(q, &add) : tape.scratch(q->rows(), q->cols(), dtype);
+      MOME_CHECK(!add);
+      Tensor dkv;
+      if (kv) {
+        dkv = wants_kv ? tape.grad(kv, &add) : tape.scratch(kv->rows(), kv->cols(), dtype);
+        MOME_CHECK(!add);
+      }
+      Tensor dbias;
+      if (bias && bias->needs_grad) {
+        dbias = tape.grad(bias, &add);
+        if (!add) std::fill_n(dbias.as<T>(), dbias.count(), T(0));
+      }
+      T* dk = kv ? dkv.as<T>() : dq.as<T>() + d;
+      attention_backward<T>(a, out->value.as<T>(), out->grad.as<T>(), d, lse.as<T>(), dq.as<T>(), dk, dk + d, dbias.as<T>());
+      if (!wants_q) tape.free(dq);
+      if (kv && !wants_kv) tape.free(dkv);
+    });
+  });
+  return out;
+}
+
+Var* relative_bias(Tape& tape, Var* table, const RelativeIndex& index, int64_t layer, int64_t heads) {
+  const DType dtype = table->value.dtype;
+  MOME_CHECK(table->rows() == index.table_rows && table->cols() >= (layer + 1) * heads);
+  Var* bias = tape.output(heads, index.size * index.size, dtype, {table});
+  dispatch(dtype, [&]<class T>() {
+    relative_bias_forward<T>(index, table->value.as<T>(), table->cols(), layer * heads, heads, bias->value.as<T>());
+  });
+  if (!tape.wants(bias)) return bias;
+  const RelativeIndex* i = &index;
+  tape.record({bias}, {}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false;
+      relative_bias_backward<T>(*i, bias->grad.as<T>(), heads, tape.grad(table, &add).as<T>(), table->cols(), layer * heads);
+    });
+  });
+  return bias;
+}
+
+}  // namespace mome

@@ -1,0 +1,69 @@
+#include "kernels/linear/linear.h"
+#include "runtime/ops/ops.h"
+
+namespace mome {
+
+// Saved for backward: the product a = x W1^T [R, F] alone. gelu(a + b1) is computed again there: one pass over
+// memory instead of keeping the widest activation of the network twice.
+Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu kind) {
+  const int64_t rows = x->rows(), d = x->cols();
+  const DType dtype = x->value.dtype;
+  MOME_CHECK(!ranges.empty());
+  const int64_t f = ranges[0].fc1_weight->rows();
+  int64_t covered = 0;
+  Var* y = tape.output(rows, d, dtype, {x});
+  for (const ExpertRange& r : ranges) {
+    covered += r.count;
+    for (const Var* v : {r.fc1_weight, r.fc1_bias, r.fc2_weight, r.fc2_bias})
+      y->needs_grad = y->needs_grad || (v->needs_grad && tape.recording());
+  }
+  MOME_CHECK(covered == rows);
+  Tensor a = tape.scratch(rows, f, dtype);
+  Tensor g = tape.scratch(rows, f, dtype);
+  dispatch(dtype, [&]<class T>() {
+    for (const ExpertRange& r : ranges) {
+      if (r.count == 0) continue;
+      T *ar = a.slice(r.begin, r.count).as<T>(), *gr = g.slice(r.begin, r.count).as<T>();
+      linear_forward<T>(r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d, r.fc1_weight->value.as<T>(), nullptr, ar, f);
+      bias_gelu_forward<T>(kind, r.count, f, ar, r.fc1_bias->value.as<T>(), gr);
+      linear_forward<T>(r.count, f, d, gr, f, r.fc2_weight->value.as<T>(), r.fc2_bias->value.as<T>(),
+                        y->value.slice(r.begin, r.count).as<T>(), d);
+    }
+  });
+  tape.free(g);
+  if (!tape.wants(y)) {
+    tape.free(a);
+    return y;
+  }
+  tape.record({y}, {a}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false, ignored = false;
+      Tensor dx = tape.grad(x, &add);
+      Tensor g = tape.scratch(rows, f, dtype);
+      for (const ExpertRange& r : ranges) {
+        if (r.count == 0) continue;
+        const bool trained = r.fc1_weight->needs_grad;
+        if (!dx && !trained) continue;
+        const T* dy = y->grad.slice(r.begin, r.count).as<T>();
+        const T* ar = a.slice(r.begin, r.count).as<T>();
+        T* gr = g.slice(r.begin, r.count).as<T>();
+        if (r.fc2_weight->needs_grad) {
+          bias_gelu_forward<T>(kind, r.count, f, ar, r.fc1_bias->value.as<T>(), gr);
+          linear_backward_weight<T>(r.count, f, d, gr, f, dy, d, tape.grad(r.fc2_weight, &ignored).as<T>(),
+                                    tape.grad(r.fc2_bias, &ignored).as<T>());
+        }
+        linear_backward_input<T>(r.count, f, d, dy, d, r.fc2_weight->value.as<T>(), gr, f, false);
+        bias_gelu_backward<T>(kind, r.count, f, ar, r.fc1_bias->value.as<T>(), gr, gr, tape.grad(r.fc1_bias, &ignored).as<T>());
+        if (dx)
+          linear_backward_input<T>(r.count, d, f, gr, f, r.fc1_weight->value.as<T>(), dx.slice(r.begin, r.count).as<T>(), d, add);
+        if (trained)
+          linear_backward_weight<T>(r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d, gr, f,
+                                    tape.grad(r.fc1_weight, &ignored).as<T>(), nullptr);
+      }
+      tape.free(g);
+    });
+  });
+  return y;
+}
+
+}  // namespace mome

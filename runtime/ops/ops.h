@@ -1,0 +1,109 @@
+// Differentiable operations: each runs a kernel of kernels/ on tape variables and records its backward.
+// Shapes are matrices of packed rows; see the kernel's header for the formula. A null Var is "absent".
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "kernels/attention/attention.h"
+#include "kernels/bias_gelu/bias_gelu.h"
+#include "kernels/contrastive/contrastive.h"
+#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/relative_bias/relative_bias.h"
+#include "kernels/rows/rows.h"
+#include "runtime/autograd/tape.h"
+
+namespace mome {
+
+/// y = x W^T + b;  x [R, K], weight [N, K], bias [1, N] or null.
+Var* linear(Tape& tape, Var* x, Var* weight, Var* bias);
+
+/// The attention input projection: bias is [q_bias | 0 | v_bias] (BEiT: keys have no bias).
+/// weight [3D, D]; first..first+parts of the three parts (q, k, v) are computed: 0,3 all; 0,1 q; 1,2 kv.
+Var* qkv_linear(Tape& tape, Var* x, Var* weight, Var* q_bias, Var* v_bias, int first, int parts);
+
+/// y = LayerNorm(x).
+Var* layer_norm(Tape& tape, Var* x, Var* weight, Var* bias, double eps);
+
+/// LayerNorm parameters of a run of rows: each expert has its own norm2.
+struct NormRange {
+  int64_t begin = 0, count = 0;
+  Var* weight = nullptr;
+  Var* bias = nullptr;
+};
+struct ResidualOut {
+  Var* y = nullptr;  // the residual stream
+  Var* n = nullptr;  // its norm (null without ranges)
+};
+/// y = x + row_scale * gamma * h, n = LayerNorm(y) with the parameters of the row's range. Ranges cover all
+/// rows or are empty (no norm). gamma [1, D] or null; row_scale [R] in the model's dtype or absent.
+ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_scale,
+                          const std::vector<NormRange>& ranges, double eps);
+
+/// A feed-forward expert on a contiguous run of rows: fc2(gelu(fc1(x))).
+struct ExpertRange {
+  int64_t begin = 0, count = 0;
+  Var *fc1_weight = nullptr, *fc1_bias = nullptr, *fc2_weight = nullptr, *fc2_bias = nullptr;
+};
+/// x [R, D] -> [R, D]; ranges cover all rows.
+Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu gelu);
+
+/// What attention is told of the packed rows; owned by the layout, outlives the tape.
+struct AttentionRows {
+  std::vector<AttentionSequence> sequences;
+  std::vector<int32_t> q_position;
+};
+/// q [Rq, >= D] and kv: `qkv` is one matrix [R, 3D] (q_rows null) or keys and values [R, 2D] with
+/// separate queries q [Rq, D]. bias [H, M*M] or null. out [Rq, D].
+Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t heads, Var* bias, bool causal = false);
+
+/// Bias of one layer [H, M*M] from the table [A, H*L]: columns layer*H ….
+Var* relative_bias(Tape& tape, Var* table, const RelativeIndex& index, int64_t layer, int64_t heads);
+
+/// out[r] = x[index[r]].
+struct GatherPlan {
+  std::vector<int32_t> index;
+  GatherInverse inverse;
+  bool identity = false;  // then the gather is skipped
+};
+GatherPlan make_gather(int64_t source_rows, std::vector<int32_t> index);
+Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan);
+
+/// The rows of a, then the rows of b.
+Var* concat_rows(Tape& tape, Var* a, Var* b);
+
+/// Means of x over row segments [begin, begin+count).
+struct Segments {
+  std::vector<int32_t> begin, count;
+};
+Var* segment_mean(Tape& tape, Var* x, const Segments& segments);
+
+/// BERT embeddings before their norm. token, pos [R] outlive the tape; position null: none.
+Var* text_embedding(Tape& tape, Var* word, Var* type, Var* position, const std::vector<int32_t>& token,
+                    const std::vector<int32_t>& pos, int32_t pad);
+/// x + row, the same row [1, D] for all rows (VLMo's token-type embedding after BERT's LayerNorm).
+Var* add_row(Tape& tape, Var* x, Var* row);
+/// Projected patches [B*P, D] -> image tokens [B*(P+1), D].
+Var* patch_embedding(Tape& tape, Var* proj, int64_t batch, int64_t patches, Var* cls, Var* position, Var* type,
+                     const std::vector<uint8_t>* masked, Var* mask_token);
+
+Var* gelu(Tape& tape, Var* x, Gelu kind);
+Var* tanh(Tape& tape, Var* x);
+Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_t stream);
+Var* l2_normalize(Tape& tape, Var* x);
+/// x [N, D], y [M, D] -> x y^T [N, M].
+Var* similarity(Tape& tape, Var* x, Var* y);
+
+/// Losses: the gradient of weight * loss is left in the input; the value of the loss is returned.
+struct LossOut {
+  double loss = 0;       // mean, unweighted
+  int64_t correct = 0, count = 0;
+};
+/// Mean cross-entropy over all rows of logits; 0 rows give loss 0 and no gradient.
+LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& labels, double weight);
+/// Mean squared error over all elements.
+LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight);
+/// Symmetric InfoNCE of a similarity matrix under exp(logit_scale [1,1]).
+ContrastiveResult contrastive_loss(Tape& tape, Var* similarity, Var* logit_scale, const int64_t* image_id,
+                                   const int64_t* caption_id, double weight);
+
+}  // namespace mome

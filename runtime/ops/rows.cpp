@@ -1,0 +1,81 @@
+#include "kernels/rows/rows.h"
+
+#include <cstring>
+
+#include "runtime/ops/ops.h"
+
+namespace mome {
+
+GatherPlan make_gather(int64_t source_rows, std::vector<int32_t> index) {
+  GatherPlan plan;
+  plan.inverse = invert_gather(source_rows, index);
+  plan.identity = int64_t(index.size()) == source_rows;
+  for (size_t i = 0; i < index.size() && plan.identity; ++i) plan.identity = index[i] == int32_t(i);
+  plan.index = std::move(index);
+  return plan;
+}
+
+Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan) {
+  if (plan.identity) return x;
+  const int64_t rows = int64_t(plan.index.size()), width = x->cols(), source = x->rows();
+  MOME_CHECK(int64_t(plan.inverse.begin.size()) == source + 1);
+  const DType dtype = x->value.dtype;
+  Var* y = tape.output(rows, width, dtype, {x});
+  dispatch(dtype, [&]<class T>() {
+    gather_rows_forward<T>(rows, width, x->value.as<T>(), plan.index.data(), y->value.as<T>());
+  });
+  if (!tape.wants(y)) return y;
+  const GatherPlan* p = &plan;
+  tape.record({y}, {}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false;
+      Tensor dx = tape.grad(x, &add);
+      gather_rows_backward<T>(source, width, p->inverse, y->grad.as<T>(), dx.as<T>(), add);
+    });
+  });
+  return y;
+}
+
+Var* concat_rows(Tape& tape, Var* a, Var* b) {
+  MOME_CHECK(a->cols() == b->cols());
+  const int64_t width = a->cols();
+  Var* y = tape.output(a->rows() + b->rows(), width, a->value.dtype, {a, b});
+  std::memcpy(y->value.data, a->value.data, a->value.bytes());
+  std::memcpy(y->value.slice(a->rows(), b->rows()).data, b->value.data, b->value.bytes());
+  if (!tape.wants(y)) return y;
+  tape.record({y}, {}, [=, &tape] {
+    int64_t begin = 0;
+    for (Var* part : {a, b}) {
+      bool add = false;
+      const Tensor from = y->grad.slice(begin, part->rows());
+      begin += part->rows();
+      if (Tensor to = tape.grad(part, &add)) {
+        MOME_CHECK(!add);
+        std::memcpy(to.data, from.data, from.bytes());
+      }
+    }
+  });
+  return y;
+}
+
+Var* segment_mean(Tape& tape, Var* x, const Segments& segments) {
+  const int64_t n = int64_t(segments.begin.size()), width = x->cols();
+  const DType dtype = x->value.dtype;
+  Var* y = tape.output(n, width, dtype, {x});
+  dispatch(dtype, [&]<class T>() {
+    segment_mean_forward<T>(n, width, segments.begin.data(), segments.count.data(), x->value.as<T>(), y->value.as<T>());
+  });
+  if (!tape.wants(y)) return y;
+  const Segments* s = &segments;
+  tape.record({y}, {}, [=, &tape] {
+    dispatch(dtype, [&]<class T>() {
+      bool add = false;
+      Tensor dx = tape.grad(x, &add);
+      if (!add) std::fill_n(dx.as<T>(), dx.count(), T(0));
+      segment_mean_backward<T>(n, width, s->begin.data(), s->count.data(), y->grad.as<T>(), dx.as<T>());
+    });
+  });
+  return y;
+}
+
+}  // namespace mome

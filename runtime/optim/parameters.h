@@ -1,0 +1,83 @@
+// All parameters of a model in flat arenas: values, gradients, AdamW's two moments and, if wanted, the
+// moving average, one contiguous array each, in the order of registration. The optimiser is one
+// kernel over ranges; a gradient bucket or an optimiser shard is a slice.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/adamw/adamw.h"
+#include "runtime/autograd/tape.h"
+
+namespace mome {
+
+enum class Init : uint8_t { kZeros, kOnes, kConstant, kNormal, kTruncatedNormal, kUniform };
+
+struct Parameter {
+  std::string name;            // the official VLMo name
+  std::vector<int64_t> shape;  // as in the checkpoint; the matrix view is [shape[0], the rest]
+  int64_t begin = 0, count = 0;
+  Init init = Init::kZeros;
+  double init_scale = 0;       // standard deviation, constant, or half width of the uniform
+  bool trained = true;
+  double decay = 0, lr_scale = 1;
+  int64_t end() const { return begin + count; }
+};
+
+class ParameterSet {
+ public:
+  explicit ParameterSet(DType dtype = DType::kF32) : dtype_(dtype) {}
+  ~ParameterSet();
+  ParameterSet(const ParameterSet&) = delete;
+
+  /// Declares a parameter; before allocate(). Returns its index.
+  int add(std::string name, std::vector<int64_t> shape, Init init, double init_scale = 0);
+  /// Reserves the arenas (zero-filled; pages of parameters that are never touched cost no memory).
+  void allocate();
+  /// Fills every parameter by its rule from Philox keyed by (seed, parameter's name): independent of order.
+  void initialize(uint64_t seed);
+
+  int find(const std::string& name) const;  // -1 if there is none
+  const std::vector<Parameter>& list() const { return list_; }
+  Parameter& operator[](int i) { return list_[i]; }
+  const Parameter& operator[](int i) const { return list_[i]; }
+
+  Tensor value(int i) const { return view(values_, i); }
+  Tensor grad(int i) const { return view(grads_, i); }
+  Tensor moment1(int i) const { return view(moment1_, i); }
+  Tensor moment2(int i) const { return view(moment2_, i); }
+  Tensor average(int i) const { return view(average_, i); }
+  /// The parameter on a tape: with its gradient if it is trained.
+  Var* on(Tape& tape, int i) const { return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{}); }
+
+  /// Ranges of trained parameters with their rules; neighbours with equal rules are merged.
+  std::vector<AdamWRange> trained_ranges() const;
+  void zero_grads();
+  void keep_average();  // starts the moving average at the current values
+  bool has_average() const { return average_ != nullptr; }
+
+  DType dtype() const { return dtype_; }
+  int64_t count() const { return total_; }           // elements, padding included
+  int64_t parameter_count(bool trained_only = false) const;
+  void* values() const { return values_; }
+  void* grads() const { return grads_; }
+  void* moments1() const { return moment1_; }
+  void* moments2() const { return moment2_; }
+  void* averages() const { return average_; }
+
+ private:
+  Tensor view(void* arena, int i) const;
+  void* map_zeros() const;
+  size_t bytes() const { return size_t(total_) * size_of(dtype_); }
+
+  DType dtype_;
+  std::vector<Parameter> list_;
+  std::map<std::string, int> index_;
+  int64_t total_ = 0;
+  void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr, *average_ = nullptr;
+};
+
+/// Shell-style pattern: '*' matches any run of characters. Used for freezing and rules by name.
+bool matches(const std::string& pattern, const std::string& name);
+
+}  // namespace mome

@@ -1,0 +1,148 @@
+// `mome bench step`: times whole training steps on made-up inputs of a model's shapes.
+#include <omp.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "kernels/common/gemm.h"
+#include "models/objectives/objectives.h"
+#include "models/stages/trainer.h"
+#include "runtime/optim/optimizer.h"
+#include "runtime/optim/schedule.h"
+#include "tools/commands.h"
+
+namespace mome {
+namespace {
+
+struct Options {
+  std::string model = "tiny", stage = "pairs";
+  int64_t batch = 0, steps = 10, warmup = 2;
+  int threads = 0;
+  bool json = false;
+};
+
+ModelConfig shape(const std::string& name, int64_t* batch) {
+  ModelConfig c;
+  const auto set = [&](int64_t layers, int64_t width, int64_t heads, int64_t image, int64_t vl_from, int64_t b) {
+    c.layers = layers, c.width = width, c.heads = heads, c.image_size = image, c.vl_from = vl_from;
+    if (*batch == 0) *batch = b;
+  };
+  if (name == "tiny") set(4, 192, 3, 96, 3, 32);
+  else if (name == "small") set(6, 256, 4, 128, 5, 16);
+  else if (name == "base") set(12, 768, 12, 224, 10, 4);
+  else throw UsageError(fmt::format("--model {}: unknown; expected tiny, small or base", name));
+  return c;
+}
+
+// Lengths of COCO captions in tokens, [CLS] and [SEP] included: mean 12, standard deviation 3, 6 … 40; stage text: uniform 60 … 196.
+int text_length(const std::string& stage, RandomStream& random) {
+  if (stage == "text") return 60 + int(random.below(137));
+  return std::clamp(int(std::lround(12 + 3 * random.normal())), 6, 40);
+}
+
+Batch made_up(const Options& o, const ModelConfig& c, uint64_t step) {
+  RandomStream random(1, step, Purpose::kSynthetic, 0);
+  Batch b;
+  b.size = o.batch;
+  if (o.stage != "text") {
+    b.image_size = c.image_size;
+    b.images.resize(size_t(o.batch * c.image_size * c.image_size * 3));
+    for (uint8_t& v : b.images) v = uint8_t(random.next());
+  }
+  if (o.stage != "image") {
+    b.text_begin.push_back(0);
+    for (int64_t i = 0; i < o.batch; ++i) {
+      const int n = text_length(o.stage, random);
+      for (int t = 0; t < n; ++t)
+        b.tokens.push_back(t == 0 ? 2 : t == n - 1 ? 3 : 5 + int32_t(random.below(uint32_t(c.vocabulary - 5))));
+      b.text_begin.push_back(int32_t(b.tokens.size()));
+    }
+  }
+  for (int64_t i = 0; i < o.batch; ++i) {
+    b.image_ids.push_back(i);
+    b.caption_ids.push_back(i);
+    b.records.push_back(int32_t(i));
+  }
+  return b;
+}
+
+void bench_step(Options o) {
+  ModelConfig config = shape(o.model, &o.batch);
+  if (o.steps < 1 || o.warmup < 0 || o.batch < 1) throw UsageError("--steps and --batch must be at least 1, --warmup at least 0");
+  if (o.threads > 0) omp_set_num_threads(o.threads);
+  if (o.stage == "text") config.text_length = 196;
+  const ModelParts parts = o.stage == "image"   ? ModelParts::stage_image()
+                           : o.stage == "text"  ? ModelParts::stage_text()
+                           : o.stage == "pairs" ? ModelParts::stage_pairs()
+                                                : throw UsageError(fmt::format("--stage {}: expected image, text or pairs", o.stage));
+  // A vocabulary of numbered words: masking asks whether a token continues a word.
+  std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  while (int64_t(tokens.size()) < config.vocabulary) tokens.push_back(fmt::format("w{}", tokens.size()));
+  const WordPiece words = WordPiece::from_tokens(tokens, "made-up vocabulary");
+
+  MomeModel model(config, parts);
+  model.parameters().initialize(1);
+  StagesConfig stages;
+  stages.pairs.weight_decay = 0.01;
+  const StageConfig& stage = o.stage == "image" ? static_cast<StageConfig&>(stages.image)
+                             : o.stage == "text" ? static_cast<StageConfig&>(stages.text)
+                                                 : static_cast<StageConfig&>(stages.pairs);
+  apply_rules(model.parameters(), stage);
+  OptimizerOptions optimizer;
+  Arena arena;
+  std::vector<double> seconds;
+  double loss = 0;
+  int64_t flops = 0;
+  for (int64_t step = 0; step < o.warmup + o.steps; ++step) {
+    const Batch batch = made_up(o, config, uint64_t(step));
+    const StepContext context{arena, 1, uint64_t(step), true};
+    const int64_t before = gemm_count().flops;
+    const auto start = std::chrono::steady_clock::now();
+    model.parameters().zero_grads();
+    const Metrics m = o.stage == "image"  ? image_step(model, stages.image, batch, nullptr, context)
+                      : o.stage == "text" ? text_step(model, stages.text, batch, words, context)
+                                          : pair_step(model, stages.pairs, batch, words, true, context);
+    optimizer_step(model.parameters(), optimizer, 1e-4, step + 1);
+    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (step >= o.warmup) {
+      seconds.push_back(s);
+      flops += gemm_count().flops - before;
+    }
+    loss = m.get("loss");
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const size_t n = seconds.size();
+  const double median = n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double gflop = double(flops) / double(n) * 1e-9;
+  nlohmann::json out = {{"model", o.model}, {"stage", o.stage}, {"batch", o.batch}, {"steps", o.steps},
+                        {"threads", omp_get_max_threads()}, {"pairs_per_s", double(o.batch) / median}, {"step_s", median},
+                        {"peak_rss_mib", double(usage.ru_maxrss) / 1024}, {"arena_peak_mib", double(arena.peak()) / (1 << 20)},
+                        {"gflop_real", gflop}, {"gf_s_real", gflop / median}, {"loss", loss}};
+  if (o.json) fmt::print("{}\n", out.dump());
+  else
+    fmt::print("{} {} batch {}: {:.2f} samples/s, {:.4f} s a step (median of {}), {:.1f} GFLOP of products a step at {:.1f} GF/s, peak {:.0f} MiB\n",
+               o.model, o.stage, o.batch, double(o.batch) / median, median, n, gflop, gflop / median, double(usage.ru_maxrss) / 1024);
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure the engine on this machine");
+  bench->require_subcommand(1);
+  CLI::App* step = bench->add_subcommand("step", "Time whole training steps on made-up inputs");
+  auto o = std::make_shared<Options>();
+  step->add_option("--model", o->model, "tiny (4 layers, D 192, 96 px), small (6, 256, 128 px) or base (VLMo-Base)")->capture_default_str();
+  step->add_option("--stage", o->stage, "image, text or pairs")->capture_default_str();
+  step->add_option("--batch", o->batch, "samples a step; 0: tiny 32, small 16, base 4")->capture_default_str();
+  step->add_option("--steps", o->steps, "timed steps")->capture_default_str();
+  step->add_option("--warmup", o->warmup, "steps before the clock starts")->capture_default_str();
+  step->add_option("--threads", o->threads, "0: all cores")->capture_default_str();
+  step->add_flag("--json", o->json, "one JSON line");
+  step->callback([o] { bench_step(*o); });
+}
+
+}  // namespace mome
