@@ -10,6 +10,7 @@ class App;
 namespace mome {
 
 void add_data_command(CLI::App& app);
+void add_config_command(CLI::App& app);
 void add_info_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 
