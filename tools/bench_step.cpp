@@ -2,11 +2,13 @@
 #include <omp.h>
 #include <sys/resource.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "kernels/common/gemm.h"
+#include "kernels/common/philox.h"
 #include "models/objectives/objectives.h"
 #include "models/stages/trainer.h"
 #include "runtime/optim/optimizer.h"

@@ -9,9 +9,11 @@ class App;
 
 namespace mome {
 
-void add_data_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 void add_config_command(CLI::App& app);
+void add_data_command(CLI::App& app);
 void add_info_command(CLI::App& app);
+void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 
 // The subcommands of `mome data`.

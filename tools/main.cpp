@@ -26,8 +26,10 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "mome 0.1.0");
   app.get_formatter()->column_width(34);
   mome::add_data_command(app);
+  mome::add_pretrain_command(app);
   mome::add_config_command(app);
   mome::add_info_command(app);
+  mome::add_bench_command(app);
   mome::add_report_command(app);
   try {
     app.parse(argc, argv);

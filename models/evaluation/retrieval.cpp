@@ -78,7 +78,7 @@ void append_image_features(MomeModel& model, const Batch& batch, Arena& arena, s
 void append_text_features(MomeModel& model, const Batch& batch, Arena& arena, std::vector<float>& out) {
   ForwardInputs in;
   in.tokens = batch.tokens;
-  for (int64_t b = 0; b < batch.size; ++b) in.text_lengths.push_back(batch.text_begin[b + 1] - batch.text_begin[b]);
+  for (int64_t b = 0; b < batch.size; ++b) in.text_lengths.push_back(batch.text_begin[size_t(b) + 1] - batch.text_begin[size_t(b)]);
   append_features(model, in, false, batch.size, arena, out);
 }
 

@@ -1,0 +1,21 @@
+// Features of whole data sets, and retrieval on them.
+#pragma once
+#include <span>
+
+#include "models/evaluation/retrieval.h"
+#include "runtime/data/eval_reader.h"
+
+namespace mome {
+
+/// Features [n, itc_dim] of the images of `records`; `kept`: the records whose image could be decoded, in order.
+std::vector<float> image_features(MomeModel& model, EvalReader& reader, std::span<const int32_t> records, Arena& arena, std::vector<int32_t>& kept);
+std::vector<float> text_features(MomeModel& model, const EvalReader& reader, std::span<const TextRef> texts, Arena& arena);
+
+/// The first caption of every record that has one: its name, where further captions are rephrasings.
+std::vector<TextRef> first_captions(const Dataset& dataset);
+
+/// Retrieval between the data set's images and `texts`. Every image that carries the same sentence as a text
+/// counts as right for it: equal sentences cannot be told apart.
+RetrievalResult evaluate_retrieval(MomeModel& model, const Dataset& dataset, EvalReader& reader, const std::vector<TextRef>& texts, Arena& arena);
+
+}  // namespace mome

@@ -1,0 +1,43 @@
+// `mome pretrain RECIPE` and `mome config RECIPE`.
+#include <CLI/CLI.hpp>
+
+#include "models/stages/trainer.h"
+#include "runtime/config/recipe.h"
+#include "tools/commands.h"
+
+namespace mome {
+namespace {
+
+struct Options {
+  std::string recipe, stage;
+  std::vector<std::string> set;
+};
+
+void add_recipe_options(CLI::App* command, const std::shared_ptr<Options>& o) {
+  command->add_option("recipe", o->recipe, "TOML file; `mome config` prints all its keys with their meaning")->required();
+  command->add_option("--set", o->set, "key=value, e.g. stages.pairs.steps=500; may be given again")->take_all();
+}
+
+}  // namespace
+
+void add_pretrain_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("pretrain", "Train the stages of a recipe in order; goes on where it was stopped");
+  auto o = std::make_shared<Options>();
+  add_recipe_options(command, o);
+  command->add_option("--stage", o->stage, "one stage alone: image, text or pairs")->check(CLI::IsMember({"image", "text", "pairs"}));
+  command->callback([o] {
+    const Recipe recipe = load_recipe<Recipe>(o->recipe, o->set);
+    if (pretrain(recipe, o->stage) == Outcome::kInterrupted)
+      fmt::print(stderr, "stopped and saved; the same command goes on from there: mome pretrain {}{}\n", o->recipe,
+                 o->stage.empty() ? "" : " --stage " + o->stage);
+  });
+}
+
+void add_config_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("config", "Print the effective recipe: every key, its value and its meaning");
+  auto o = std::make_shared<Options>();
+  add_recipe_options(command, o);
+  command->callback([o] { fmt::print("{}", print_recipe(load_recipe<Recipe>(o->recipe, o->set))); });
+}
+
+}  // namespace mome
