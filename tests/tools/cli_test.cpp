@@ -75,7 +75,7 @@ TEST_F(CliTest, WrongUseIsTwoAndPrintsNothingOnStandardOutput) {
       {{"info"}, "mome: FILE is required\n"},
       {{"info", "a", "b"}, "mome: The following argument was not expected: b\n"},
       {{"info", "a", "--jsno"}, "mome: The following argument was not expected: --jsno\n"},
-      {{"config"}, "mome: RECIPE is required\n"},
+      {{"config"}, "mome: recipe is required\n"},
   };
   for (const auto& [arguments, message] : cases) {
     const Result r = mome(arguments);
