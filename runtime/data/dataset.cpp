@@ -7,7 +7,7 @@
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
 #include "runtime/data/paths.h"
-#include "runtime/data/read_bytes.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/data/readers.h"
 #include "runtime/data/shards.h"
 

@@ -50,11 +50,4 @@ std::vector<uint8_t> read_bytes(const ImageRef& image) {
   return bytes;
 }
 
-std::string read_file(const std::string& name) {
-  const RandomFile file(name);
-  std::string text(file.size(), '\0');
-  file.read(0, text.size(), text.data());
-  return text;
-}
-
 }  // namespace mome

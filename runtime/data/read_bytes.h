@@ -28,7 +28,5 @@ class RandomFile {
 
 /// The encoded image. Throws Error naming the file.
 std::vector<uint8_t> read_bytes(const ImageRef& image);
-/// A file's whole content. Throws Error naming it.
-std::string read_file(const std::string& name);
 
 }  // namespace mome
