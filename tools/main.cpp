@@ -33,12 +33,12 @@ int run(int argc, char** argv) {
   mome::add_bench_command(app);
   mome::add_report_command(app);
   try {
-    if (argc < 2) {
+    app.parse(argc, argv);
+    // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".
+    if (app.get_subcommands().empty()) {
       fmt::print(stderr, "{}", app.help());
       return complain(kWrongUse, "a subcommand is required");
     }
-    app.require_subcommand(1);
-    app.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
