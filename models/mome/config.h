@@ -11,6 +11,7 @@ struct ModelConfig {
   int64_t vl_from = 10;               // first block (0-based) with a VL expert; >= layers: none
   std::string positions = "relative"; // "relative" bias table, or "absolute" embeddings (VLMo-Base+)
   double layer_scale = 0.1;           // initial gamma; 0: no layer scale
+  double init_std = 0.02;             // of the initial weights; narrow models learn faster from about 0.02 sqrt(768 / D)
   int64_t text_length = 40;           // longest text in tokens, [CLS] and [SEP] included
   int64_t vocabulary = 30522;
   std::string pool = "first";         // contrast reads the first token (as published) or the "mean" of the states
@@ -35,6 +36,7 @@ void visit(V& v, ModelConfig& c) {
   v("vl_from", c.vl_from, "first block with a vision-language expert, 0-based; >= layers: none");
   v("positions", c.positions, "\"relative\" (bias table) or \"absolute\" (embeddings)");
   v("layer_scale", c.layer_scale, "initial layer scale; 0: none");
+  v("init_std", c.init_std, "standard deviation of the initial weights");
   v("text_length", c.text_length, "longest text in tokens, [CLS] and [SEP] included");
   v("vocabulary", c.vocabulary, "tokens of the vocabulary");
   v("pool", c.pool, "contrast reads the \"first\" token or the \"mean\" of the states");

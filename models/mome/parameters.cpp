@@ -35,6 +35,7 @@ void check(const ModelConfig& c) {
   want(c.text_length >= 3, "text_length", "at least 3 is expected ([CLS], a token, [SEP])");
   want(c.positions == "absolute" || c.text_length <= 196, "text_length", "relative positions reach 196 tokens");
   want(c.vocabulary >= 6, "vocabulary", "at least the five special tokens and one more are expected");
+  want(c.init_std > 0, "init_std", "above 0 is expected");
   want(c.layer_scale >= 0, "layer_scale", "0 or more is expected");
   want(c.itc_dim >= 0, "itc_dim", "0 or more is expected");
 }
@@ -49,9 +50,9 @@ MomeModel::Expert MomeModel::add_expert(const std::string& prefix, const std::st
   Expert e;
   e.norm_weight = parameters_.add(prefix + "norm2_" + suffix + ".weight", {d}, Init::kOnes);
   e.norm_bias = parameters_.add(prefix + "norm2_" + suffix + ".bias", {d}, Init::kZeros);
-  e.fc1_weight = parameters_.add(prefix + "mlp_" + suffix + ".fc1.weight", {f, d}, Init::kTruncatedNormal, 0.02);
+  e.fc1_weight = parameters_.add(prefix + "mlp_" + suffix + ".fc1.weight", {f, d}, Init::kTruncatedNormal, config_.init_std);
   e.fc1_bias = parameters_.add(prefix + "mlp_" + suffix + ".fc1.bias", {f}, Init::kZeros);
-  e.fc2_weight = parameters_.add(prefix + "mlp_" + suffix + ".fc2.weight", {d, f}, Init::kTruncatedNormal, 0.02);
+  e.fc2_weight = parameters_.add(prefix + "mlp_" + suffix + ".fc2.weight", {d, f}, Init::kTruncatedNormal, config_.init_std);
   e.fc2_bias = parameters_.add(prefix + "mlp_" + suffix + ".fc2.bias", {d}, Init::kZeros);
   return e;
 }
@@ -68,9 +69,9 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
     table_ = p.add("relative_position_bias_table", {side * side + 397, c.heads * c.layers}, Init::kZeros);
   }
   if (parts.image) {
-    cls_ = p.add("transformer.cls_token", {1, 1, d}, Init::kTruncatedNormal, 0.02);
-    if (parts.mim) mask_token_ = p.add("transformer.mask_token", {1, 1, d}, Init::kTruncatedNormal, 0.02);
-    if (!relative) pos_embed_ = p.add("transformer.pos_embed", {1, c.patches() + 1, d}, Init::kTruncatedNormal, 0.02);
+    cls_ = p.add("transformer.cls_token", {1, 1, d}, Init::kTruncatedNormal, config_.init_std);
+    if (parts.mim) mask_token_ = p.add("transformer.mask_token", {1, 1, d}, Init::kTruncatedNormal, config_.init_std);
+    if (!relative) pos_embed_ = p.add("transformer.pos_embed", {1, c.patches() + 1, d}, Init::kTruncatedNormal, config_.init_std);
     patch_weight_ = p.add("transformer.patch_embed.proj.weight", {d, 3, c.patch, c.patch}, Init::kUniform, conv_bound(fan_in));
     patch_bias_ = p.add("transformer.patch_embed.proj.bias", {d}, Init::kUniform, conv_bound(fan_in));
   }
@@ -85,8 +86,8 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
     b.norm1_bias = p.add(pre + "norm1.bias", {d}, Init::kZeros);
     b.q_bias = p.add(pre + "attn.q_bias", {d}, Init::kZeros);
     b.v_bias = p.add(pre + "attn.v_bias", {d}, Init::kZeros);
-    b.qkv = p.add(pre + "attn.qkv.weight", {3 * d, d}, Init::kTruncatedNormal, 0.02);
-    b.proj_weight = p.add(pre + "attn.proj.weight", {d, d}, Init::kTruncatedNormal, 0.02);
+    b.qkv = p.add(pre + "attn.qkv.weight", {3 * d, d}, Init::kTruncatedNormal, config_.init_std);
+    b.proj_weight = p.add(pre + "attn.proj.weight", {d, d}, Init::kTruncatedNormal, config_.init_std);
     b.proj_bias = p.add(pre + "attn.proj.bias", {d}, Init::kZeros);
     if (parts.image) b.vision = add_expert(pre, "imag");
     if (parts.text) b.language = add_expert(pre, "text");
@@ -96,37 +97,37 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
   norm_weight_ = p.add("transformer.norm.weight", {d}, Init::kOnes);
   norm_bias_ = p.add("transformer.norm.bias", {d}, Init::kZeros);
   if (parts.text) {
-    word_ = p.add("text_embeddings.word_embeddings.weight", {c.vocabulary, d}, Init::kNormal, 0.02);
-    if (!relative) text_pos_ = p.add("text_embeddings.position_embeddings.weight", {c.text_length, d}, Init::kNormal, 0.02);
-    text_type_ = p.add("text_embeddings.token_type_embeddings.weight", {2, d}, Init::kNormal, 0.02);
+    word_ = p.add("text_embeddings.word_embeddings.weight", {c.vocabulary, d}, Init::kNormal, config_.init_std);
+    if (!relative) text_pos_ = p.add("text_embeddings.position_embeddings.weight", {c.text_length, d}, Init::kNormal, config_.init_std);
+    text_type_ = p.add("text_embeddings.token_type_embeddings.weight", {2, d}, Init::kNormal, config_.init_std);
     text_norm_weight_ = p.add("text_embeddings.LayerNorm.weight", {d}, Init::kOnes);
     text_norm_bias_ = p.add("text_embeddings.LayerNorm.bias", {d}, Init::kZeros);
   }
-  type_ = p.add("token_type_embeddings.weight", {2, d}, Init::kNormal, 0.02);
+  type_ = p.add("token_type_embeddings.weight", {2, d}, Init::kNormal, config_.init_std);
   if (parts.mlm) {
-    add_linear("mlm_score.transform.dense", d, d, 0.02, &mlm_dense_, &mlm_dense_bias_);
+    add_linear("mlm_score.transform.dense", d, d, config_.init_std, &mlm_dense_, &mlm_dense_bias_);
     mlm_norm_ = p.add("mlm_score.transform.LayerNorm.weight", {d}, Init::kOnes);
     mlm_norm_bias_ = p.add("mlm_score.transform.LayerNorm.bias", {d}, Init::kZeros);
-    mlm_decoder_ = p.add("mlm_score.decoder.weight", {c.vocabulary, d}, Init::kNormal, 0.02);
+    mlm_decoder_ = p.add("mlm_score.decoder.weight", {c.vocabulary, d}, Init::kNormal, config_.init_std);
     mlm_bias_ = p.add("mlm_score.bias", {c.vocabulary}, Init::kZeros);
   }
   if (parts.itm) {
-    add_linear("pooler.dense", d, d, 0.02, &pooler_weight_, &pooler_bias_);
-    add_linear("itm_score.fc", 2, d, 0.02, &itm_weight_, &itm_bias_);
+    add_linear("pooler.dense", d, d, config_.init_std, &pooler_weight_, &pooler_bias_);
+    add_linear("itm_score.fc", 2, d, config_.init_std, &itm_weight_, &itm_bias_);
   }
   if (parts.itc) {
     const double scale = std::log(1 / 0.07);
-    add_linear("itc_text_proj.fc", c.features(), d, 0.02, &itc_text_, nullptr);
-    add_linear("itc_image_proj.fc", c.features(), d, 0.02, &itc_image_, nullptr);
+    add_linear("itc_text_proj.fc", c.features(), d, config_.init_std, &itc_text_, nullptr);
+    add_linear("itc_image_proj.fc", c.features(), d, config_.init_std, &itc_image_, nullptr);
     scale_ = p.add("logit_scale", {}, Init::kConstant, scale);
     if (c.itc_tail) {
-      add_linear("itc_vl_text_proj.fc", c.features(), d, 0.02, &itc_vl_text_, nullptr);
-      add_linear("itc_vl_image_proj.fc", c.features(), d, 0.02, &itc_vl_image_, nullptr);
+      add_linear("itc_vl_text_proj.fc", c.features(), d, config_.init_std, &itc_vl_text_, nullptr);
+      add_linear("itc_vl_image_proj.fc", c.features(), d, config_.init_std, &itc_vl_image_, nullptr);
       vl_scale_ = p.add("logit_vl_scale", {}, Init::kConstant, scale);
     }
   }
   if (parts.mim)
-    add_linear("mim_head", parts.mim_classes ? parts.mim_classes : fan_in, d, 0.02, &mim_weight_, &mim_bias_);
+    add_linear("mim_head", parts.mim_classes ? parts.mim_classes : fan_in, d, config_.init_std, &mim_weight_, &mim_bias_);
   p.allocate();
 }
 
