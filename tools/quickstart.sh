@@ -62,21 +62,13 @@ make_data() {
 }
 
 evaluate() {
-  "$mome" evaluate --checkpoint "$run/checkpoint" --data "$data" --split test --json "$run/evaluation.json"
+  "$mome" evaluate --checkpoint "$run/pairs.safetensors" --data "$data/test.jsonl" --mask-rate 0.3 \
+    --json "$run/evaluation.json"
 }
 
 search() {
-  local query
-  rm -f "$run/searches.jsonl"
-  for query in "woman doctor with medium-dark skin" "a man pilot" "hand pointing up" "two people in love"; do
-    "$mome" search --checkpoint "$run/checkpoint" --data "$data/all.jsonl" --top 8 \
-      --json "$run/search.json" "$query"
-    cat "$run/search.json" >> "$run/searches.jsonl"
-  done
-  rm "$run/search.json"
-  awk 'BEGIN { printf "[" } NR > 1 { printf "," } { print } END { print "]" }' \
-    "$run/searches.jsonl" > "$run/searches.json"
-  rm "$run/searches.jsonl"
+  "$mome" search --checkpoint "$run/pairs.safetensors" --data "$data/all.jsonl" --unseen "$data/test.jsonl" --top 8 \
+    --json "$run/searches.json" "woman doctor with medium-dark skin" "a man pilot" "hand pointing up" "two people in love"
 }
 
 write_seconds() {
@@ -103,7 +95,7 @@ write_seconds
 "$mome" report "$run"
 
 echo
-echo "checkpoint  $run/checkpoint"
+echo "checkpoint  $run/pairs.safetensors"
 echo "log         $run/log.jsonl"
 echo "summary     $run/summary.json"
 echo "report      $run/report.html"
