@@ -12,12 +12,19 @@ namespace mome {
 void add_bench_command(CLI::App& app);
 void add_config_command(CLI::App& app);
 void add_data_command(CLI::App& app);
+void add_embed_command(CLI::App& app);
 void add_evaluate_command(CLI::App& app);
 void add_info_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
+void add_search_command(CLI::App& app);
 
 // The subcommands of `mome data`.
+void add_data_codebook_command(CLI::App& data);
 void add_data_emoji_command(CLI::App& data);
+void add_data_inspect_command(CLI::App& data);
+void add_data_pairs_command(CLI::App& data);
+void add_data_shards_command(CLI::App& data);
+void add_data_vocab_command(CLI::App& data);
 
 }  // namespace mome

@@ -1,14 +1,13 @@
 // `mome evaluate`: retrieval, matching and masked words on a held-out set.
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "models/evaluation/evaluate.h"
-#include "models/stages/checkpoint.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/log/progress.h"
 #include "tools/commands.h"
+#include "tools/retriever.h"
 
 namespace mome {
 namespace {
@@ -33,25 +32,13 @@ void line(const std::string& name, const RetrievalResult& r) {
 }
 
 void run(const Options& o) {
-  const auto model = open_checkpoint(o.checkpoint);
-  if (!model->parts().itc) fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", o.checkpoint);
-  const std::string vocabulary =
-      o.vocabulary.empty() ? (std::filesystem::path(o.checkpoint).parent_path() / "vocab.txt").string() : o.vocabulary;
-  const WordPiece words = WordPiece::load(vocabulary);
-  if (words.size() != model->config().vocabulary)
-    fail("{}: has {} tokens; the checkpoint expects {}", vocabulary, words.size(), model->config().vocabulary);
+  const auto retriever = open_retriever(o.checkpoint, o.vocabulary);
   DatasetOptions d;
   d.image_root = o.image_root;
   d.max_bad = o.max_bad;
   const Dataset dataset = open_dataset(o.data, o.split, d);
   for (const std::string& p : dataset.problems) fmt::print(stderr, "skipped {}\n", p);
-  EvalOptions reader_options;
-  reader_options.image_size = int(model->config().image_size);
-  reader_options.text_length = int(model->config().text_length);
-  reader_options.max_bad = o.max_bad;
-  reader_options.log = [](const std::string& what) { fmt::print(stderr, "skipped {}\n", what); };
-  EvalReader reader(dataset, &words, reader_options);
-  Arena arena;
+  EvalReader reader(dataset, &retriever->words, retriever->reader_options(o.max_bad));
   EvaluateOptions options;
   options.all_captions = o.all_captions;
   options.mask_rate = o.mask_rate;
@@ -65,7 +52,7 @@ void run(const Options& o) {
     }
     bar->update(done);
   };
-  const Evaluation e = evaluate(*model, dataset, reader, words, options, arena);
+  const Evaluation e = evaluate(*retriever->model, dataset, reader, retriever->words, options, retriever->arena);
   bar.reset();
 
   fmt::print("{:<12} {:>6}  {:^17}   {:^17}   {:^17}\n", "%", "", "text to image", "image to text", "chance");

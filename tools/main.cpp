@@ -28,6 +28,8 @@ int run(int argc, char** argv) {
   mome::add_data_command(app);
   mome::add_pretrain_command(app);
   mome::add_evaluate_command(app);
+  mome::add_embed_command(app);
+  mome::add_search_command(app);
   mome::add_config_command(app);
   mome::add_info_command(app);
   mome::add_bench_command(app);

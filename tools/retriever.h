@@ -1,0 +1,24 @@
+// A trained dual encoder with its vocabulary: what evaluate, embed and search begin with.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "models/evaluation/features.h"
+#include "models/stages/checkpoint.h"
+#include "runtime/text/wordpiece.h"
+
+namespace mome {
+
+struct Retriever {
+  std::unique_ptr<MomeModel> model;
+  WordPiece words;
+  Arena arena;
+
+  EvalOptions reader_options(double max_bad) const;
+};
+
+/// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws Error if the
+/// checkpoint has no contrast heads, or if its vocabulary has another size than the file's.
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint, const std::string& vocabulary);
+
+}  // namespace mome
