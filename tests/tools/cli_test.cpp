@@ -1,50 +1,14 @@
 // The program as a user meets it: exit codes 0 (done), 1 (failed), 2 (wrong use) and its messages.
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
 
-#include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
+#include "tests/tools/program.h"
 
 namespace mome {
 namespace {
 
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-class CliTest : public testing::Test {
+class CliTest : public ProgramTest {
  protected:
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  ~CliTest() override { std::filesystem::remove_all(folder_); }
-
-  /// Runs the program; `out` names a file for its standard output ("" : one that is read back).
-  Result mome(std::vector<std::string> arguments, const std::string& out = "") {
-    arguments.insert(arguments.begin(), MOME_PROGRAM);
-    const std::string out_path = out.empty() ? path("stdout") : out, err_path = path("stderr");
-    const pid_t child = fork();
-    if (child == 0) {
-      std::vector<char*> argv;
-      for (std::string& argument : arguments) argv.push_back(argument.data());
-      argv.push_back(nullptr);
-      dup2(open(out_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
-      dup2(open(err_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
-            out.empty() ? read_file(out_path) : "", read_file(err_path)};
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string checkpoint() {
     const float w[6] = {};
     const int64_t step[1] = {3};
@@ -52,7 +16,6 @@ class CliTest : public testing::Test {
     write_safetensors(path("c.safetensors"), entries, {{"format", "mome"}});
     return path("c.safetensors");
   }
-  const std::string folder_ = testing::TempDir() + "mome_cli_" + std::to_string(getpid());
 };
 
 TEST_F(CliTest, HelpAndVersionSucceed) {
