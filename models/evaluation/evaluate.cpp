@@ -19,29 +19,14 @@ struct Gallery {
 
 const std::string& caption_of(const Dataset& d, const TextRef& t) { return d.records[size_t(t.record)].captions[size_t(t.caption)]; }
 
-// Retrieval among records of `kind` ("" = all): their pictures, their queries.
+// Retrieval with the queries of `kind` ("" = all) against the whole gallery: words of that kind among all pictures,
+// pictures of that kind among all words.
 RetrievalResult recall_of_kind(const MomeModel& model, const Dataset& dataset, const Gallery& g, const std::string& kind) {
-  const int64_t dim = model.config().features();
-  std::vector<float> images, texts;
-  std::vector<std::vector<int32_t>> right;
-  std::unordered_map<std::string, std::vector<int32_t>> carriers;
-  int32_t n = 0;
-  for (size_t i = 0; i < g.kept.size(); ++i) {
-    const Record& r = dataset.records[size_t(g.kept[i])];
-    if (!kind.empty() && r.kind != kind) continue;
-    images.insert(images.end(), g.images.begin() + std::ptrdiff_t(int64_t(i) * dim), g.images.begin() + std::ptrdiff_t(int64_t(i + 1) * dim));
-    for (const std::string& caption : r.captions) {
-      std::vector<int32_t>& list = carriers[caption];
-      if (list.empty() || list.back() != n) list.push_back(n);
-    }
-    ++n;
-  }
-  for (size_t t = 0; t < g.queries.size(); ++t) {
-    if (!kind.empty() && dataset.records[size_t(g.queries[t].record)].kind != kind) continue;
-    texts.insert(texts.end(), g.texts.begin() + std::ptrdiff_t(int64_t(t) * dim), g.texts.begin() + std::ptrdiff_t(int64_t(t + 1) * dim));
-    right.push_back(carriers[caption_of(dataset, g.queries[t])]);
-  }
-  return retrieval(n, int64_t(right.size()), dim, images.data(), texts.data(), right);
+  const int64_t dim = model.config().features(), images = int64_t(g.kept.size()), texts = int64_t(g.queries.size());
+  std::vector<uint8_t> text_asked, image_asked;
+  for (const TextRef& t : g.queries) text_asked.push_back(kind.empty() || dataset.records[size_t(t.record)].kind == kind);
+  for (int32_t r : g.kept) image_asked.push_back(kind.empty() || dataset.records[size_t(r)].kind == kind);
+  return retrieval(images, texts, dim, g.images.data(), g.texts.data(), right_images(dataset, g.kept, g.queries), image_asked, text_asked);
 }
 
 // For each record a record with another picture and other sentences: a random one, or the one that contrast ranks first.

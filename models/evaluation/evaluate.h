@@ -20,7 +20,7 @@ struct EvaluateOptions {
 /// counts for equal scores). random: any other picture; hard: the wrong picture that contrast ranks first.
 struct Evaluation {
   RetrievalResult retrieval;
-  std::map<std::string, RetrievalResult> by_kind;  // queries of one kind, their own gallery the same kind's pictures
+  std::map<std::string, RetrievalResult> by_kind;  // queries of one kind, against the whole gallery
   bool has_fusion = false;
   double itm_pairwise_random = 0, itm_pairwise_hard = 0;
   double mlm_accuracy = 0, mlm_accuracy_wrong_picture = 0, mlm_accuracy_text_alone = 0;

@@ -36,11 +36,7 @@ std::vector<TextRef> first_captions(const Dataset& dataset) {
   return out;
 }
 
-RetrievalResult evaluate_retrieval(MomeModel& model, const Dataset& dataset, EvalReader& reader, const std::vector<TextRef>& texts, Arena& arena) {
-  std::vector<int32_t> kept;
-  const std::vector<float> images = image_features(model, reader, all_records(dataset), arena, kept);
-  const std::vector<float> queries = text_features(model, reader, texts, arena);
-  // Images by sentence: a text is right for every image that carries it.
+std::vector<std::vector<int32_t>> right_images(const Dataset& dataset, const std::vector<int32_t>& kept, const std::vector<TextRef>& texts) {
   std::unordered_map<std::string, std::vector<int32_t>> carriers;
   for (size_t i = 0; i < kept.size(); ++i)
     for (const std::string& caption : dataset.records[size_t(kept[i])].captions) {
@@ -49,7 +45,15 @@ RetrievalResult evaluate_retrieval(MomeModel& model, const Dataset& dataset, Eva
     }
   std::vector<std::vector<int32_t>> right;
   for (const TextRef& t : texts) right.push_back(carriers[dataset.records[size_t(t.record)].captions[size_t(t.caption)]]);
-  return retrieval(int64_t(kept.size()), int64_t(texts.size()), model.config().features(), images.data(), queries.data(), right);
+  return right;
+}
+
+RetrievalResult evaluate_retrieval(MomeModel& model, const Dataset& dataset, EvalReader& reader, const std::vector<TextRef>& texts, Arena& arena) {
+  std::vector<int32_t> kept;
+  const std::vector<float> images = image_features(model, reader, all_records(dataset), arena, kept);
+  const std::vector<float> queries = text_features(model, reader, texts, arena);
+  return retrieval(int64_t(kept.size()), int64_t(texts.size()), model.config().features(), images.data(), queries.data(),
+                   right_images(dataset, kept, texts));
 }
 
 }  // namespace mome

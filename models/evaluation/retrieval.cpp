@@ -35,17 +35,15 @@ void append_features(MomeModel& model, const ForwardInputs& in, bool image, int6
   out.insert(out.end(), f.as<float>(), f.as<float>() + f.count());
 }
 
-// Rank (0-based) of the best right answer in a row of scores: how many wrong ones stand before it.
-int64_t best_rank(const float* score, int64_t stride, int64_t n, const std::vector<int32_t>& right) {
-  int64_t best = n;
-  for (int32_t r : right) {
-    const float s = score[r * stride];
-    int64_t rank = 0;
-    for (int64_t j = 0; j < n; ++j) rank += score[j * stride] > s || (score[j * stride] == s && j < r);
-    best = std::min(best, rank);
-  }
-  // Other right answers before the best right one cannot be: it is the best.
-  return best;
+// Rank (0-based) of the best right answer in a row of scores: how many stand before it. Other right answers cannot:
+// it is the best of them.
+int64_t best_rank(const float* score, int64_t n, const std::vector<int32_t>& right) {
+  int32_t best = right[0];
+  for (int32_t r : right)
+    if (score[r] > score[best] || (score[r] == score[best] && r < best)) best = r;
+  int64_t rank = 0;
+  for (int64_t j = 0; j < n; ++j) rank += score[j] > score[best] || (score[j] == score[best] && j < best);
+  return rank;
 }
 
 Recall recall_of(const std::vector<int64_t>& ranks) {
@@ -83,20 +81,19 @@ void append_text_features(MomeModel& model, const Batch& batch, Arena& arena, st
 }
 
 RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const float* image_features, const float* text_features,
-                          const std::vector<std::vector<int32_t>>& images_of_text) {
+                          const std::vector<std::vector<int32_t>>& images_of_text, const std::vector<uint8_t>& image_asked,
+                          const std::vector<uint8_t>& text_asked) {
   RetrievalResult result;
-  result.images = images;
-  result.texts = texts;
-  if (images == 0 || texts == 0) return result;
   std::vector<std::vector<int32_t>> texts_of_image{size_t(images)};
   for (int64_t t = 0; t < texts; ++t)
     for (int32_t i : images_of_text[size_t(t)]) texts_of_image[size_t(i)].push_back(int32_t(t));
+  const auto asked = [](const std::vector<uint8_t>& which, int64_t i) { return which.empty() || which[size_t(i)]; };
 
   // Scores in blocks of rows, so that a large gallery needs no texts x images matrix.
   constexpr int64_t kBlock = 256;
   std::vector<float> block;
   const auto pass = [&](int64_t rows, const float* queries, int64_t gallery, const float* features,
-                        const std::vector<std::vector<int32_t>>& right) {
+                        const std::vector<std::vector<int32_t>>& right, const std::vector<uint8_t>& which) {
     std::vector<int64_t> ranks;
     block.resize(size_t(std::min(rows, kBlock) * gallery));
     for (int64_t begin = 0; begin < rows; begin += kBlock) {
@@ -105,19 +102,27 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
       std::vector<int64_t> found(size_t(n), -1);
       parallel_chunks(n, 1, [&](int64_t b, int64_t e) {
         for (int64_t r = b; r < e; ++r)
-          if (!right[size_t(begin + r)].empty()) found[size_t(r)] = best_rank(block.data() + r * gallery, 1, gallery, right[size_t(begin + r)]);
+          if (asked(which, begin + r) && !right[size_t(begin + r)].empty())
+            found[size_t(r)] = best_rank(block.data() + r * gallery, gallery, right[size_t(begin + r)]);
       });
       for (int64_t f : found)
         if (f >= 0) ranks.push_back(f);
     }
-    return recall_of(ranks);
+    return ranks;
   };
-  result.text_to_image = pass(texts, text_features, images, image_features, images_of_text);
-  result.image_to_text = pass(images, image_features, texts, text_features, texts_of_image);
-  for (const auto& right : images_of_text) {
-    result.chance.r1 += chance_at(1, images, int64_t(right.size())) / double(texts);
-    result.chance.r5 += chance_at(5, images, int64_t(right.size())) / double(texts);
-    result.chance.r10 += chance_at(10, images, int64_t(right.size())) / double(texts);
+  if (images == 0 || texts == 0) return result;
+  const std::vector<int64_t> of_texts = pass(texts, text_features, images, image_features, images_of_text, text_asked);
+  const std::vector<int64_t> of_images = pass(images, image_features, texts, text_features, texts_of_image, image_asked);
+  result.text_to_image = recall_of(of_texts);
+  result.image_to_text = recall_of(of_images);
+  result.texts = int64_t(of_texts.size());
+  result.images = int64_t(of_images.size());
+  for (int64_t t = 0; t < texts; ++t) {
+    const int64_t right = int64_t(images_of_text[size_t(t)].size());
+    if (!asked(text_asked, t) || right == 0) continue;
+    result.chance.r1 += chance_at(1, images, right) / double(result.texts);
+    result.chance.r5 += chance_at(5, images, right) / double(result.texts);
+    result.chance.r10 += chance_at(10, images, right) / double(result.texts);
   }
   return result;
 }

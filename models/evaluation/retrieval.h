@@ -19,15 +19,16 @@ struct Recall {
 };
 struct RetrievalResult {
   Recall text_to_image, image_to_text, chance;
-  int64_t images = 0, texts = 0;
+  int64_t images = 0, texts = 0;  // queries
 };
 
 /// image_features [I, D], text_features [T, D]. correct(t, i): whether image i is a right answer to text t.
 /// Text to image: the share of texts with a right image among the k best; image to text likewise (images
 /// with no right text are left out). Equal scores rank by index. Chance: the expected recall of a random order
-/// (text to image). Exact, blocked, on all cores.
+/// (text to image). image_asked [I], text_asked [T]: which count as queries; empty: all do. Exact, blocked, on all cores.
 RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const float* image_features, const float* text_features,
-                          const std::vector<std::vector<int32_t>>& images_of_text);
+                          const std::vector<std::vector<int32_t>>& images_of_text, const std::vector<uint8_t>& image_asked = {},
+                          const std::vector<uint8_t>& text_asked = {});
 
 /// The k best rows of `features` [N, D] for one query [D]: indices, best first.
 std::vector<std::pair<int32_t, float>> nearest(int64_t count, int64_t dim, const float* features, const float* query, int64_t k);

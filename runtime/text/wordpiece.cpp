@@ -1,14 +1,11 @@
 #include "runtime/text/wordpiece.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <unordered_map>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/text/normalize.h"
 
 namespace mome {
@@ -18,16 +15,6 @@ constexpr uint64_t kNoEdge = ~uint64_t{0};
 constexpr int32_t kWordRoot = 0, kContinuingRoot = 1;
 
 size_t hash_edge(uint64_t key) { return size_t((key * 0x9E3779B97F4A7C15ull) >> 32); }
-
-std::string read_file(const std::string& path) {
-  if (std::filesystem::is_directory(path))
-    fail("{}: cannot read the vocabulary: is a folder; expected a text file", path);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail("{}: cannot open the vocabulary: {}", path, std::strerror(errno));
-  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) fail("{}: cannot read the vocabulary", path);
-  return bytes;
-}
 
 }  // namespace
 

@@ -1,13 +1,8 @@
 #include "runtime/text/wordpiece_trainer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
 #include <iterator>
 #include <map>
 #include <queue>
@@ -15,6 +10,7 @@
 #include <unordered_map>
 
 #include "runtime/core/error.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/text/normalize.h"
 #include "runtime/text/wordpiece.h"
 
@@ -207,13 +203,6 @@ class Trainer {
   std::vector<uint64_t> grown_;
 };
 
-[[noreturn]] void fail_write(const std::string& path, const std::string& temporary,
-                             int descriptor) {
-  const int error = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  ::unlink(temporary.c_str());
-  fail("{}: cannot write the vocabulary: {}", path, std::strerror(error));
-}
 
 }  // namespace
 
@@ -231,17 +220,7 @@ std::vector<std::string> train_wordpiece(const std::vector<std::string>& lines, 
 void save_vocab(const std::string& path, const std::vector<std::string>& tokens) {
   std::string bytes;
   for (const std::string& token : tokens) bytes.append(token).push_back('\n');
-  const std::string temporary = path + ".tmp";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) fail("{}: cannot write the vocabulary: {}", temporary, std::strerror(errno));
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t n = ::write(file, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno != EINTR) fail_write(path, temporary, file);
-    if (n > 0) done += size_t(n);
-  }
-  if (::fsync(file) != 0) fail_write(path, temporary, file);
-  if (::close(file) != 0) fail_write(path, temporary, -1);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_write(path, temporary, -1);
+  write_file_atomic(path, bytes);
 }
 
 }  // namespace mome

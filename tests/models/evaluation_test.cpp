@@ -63,6 +63,21 @@ TEST(Retrieval, CountsLiterally) {
   }
 }
 
+TEST(Retrieval, SubsetsOfQueriesKeepTheWholeGallery) {
+  // Text 1's right image loses to image 2, text 0's wins.
+  const std::vector<float> image = {1, 0, 0, 1, 0, 2}, text = {1, 0, 0, 1};
+  const RetrievalResult all = retrieval(3, 2, 2, image.data(), text.data(), {{0}, {1}});
+  EXPECT_EQ(all.text_to_image.r1, 0.5);
+  EXPECT_EQ(all.image_to_text.r1, 1);  // image 2 has no right text and is not asked
+  EXPECT_EQ(all.images, 2);
+  const RetrievalResult one = retrieval(3, 2, 2, image.data(), text.data(), {{0}, {1}}, {0, 1, 0}, {0, 1});
+  EXPECT_EQ(one.texts, 1);
+  EXPECT_EQ(one.images, 1);
+  EXPECT_EQ(one.text_to_image.r1, 0);
+  EXPECT_EQ(one.text_to_image.r5, 1);
+  EXPECT_NEAR(one.chance.r1, 1.0 / 3, 1e-12);
+}
+
 TEST(Retrieval, ChanceAndEdges) {
   const std::vector<float> one = {1, 0};
   const RetrievalResult r = retrieval(1, 1, 2, one.data(), one.data(), {{0}});

@@ -199,14 +199,9 @@ TEST_F(SaveVocab, RoundTrip) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }
 
-TEST_F(SaveVocab, MissingFolder) {
-  try {
-    save_vocab(folder_ + "/none/vocab.txt", {"a"});
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(folder_ + "/none/vocab.txt"), std::string::npos);
-    EXPECT_NE(std::string(e.what()).find("No such file or directory"), std::string::npos);
-  }
+TEST_F(SaveVocab, MakesItsFolder) {
+  save_vocab(folder_ + "/new/vocab.txt", {"a"});
+  EXPECT_EQ(read(folder_ + "/new/vocab.txt"), "a\n");
 }
 
 // A limit on file size stands for a full disk: writing fails in the middle.
@@ -226,7 +221,8 @@ TEST_F(SaveVocab, FailedWriteLeavesTheOldFileWhole) {
   }
   setrlimit(RLIMIT_FSIZE, &before);
   signal(SIGXFSZ, handler);
-  EXPECT_EQ(message, path + ": cannot write the vocabulary: File too large");
+  EXPECT_TRUE(message.starts_with(path + ": cannot write")) << message;
+  EXPECT_TRUE(message.ends_with("File too large")) << message;
   EXPECT_EQ(read(path), "old\nwords\n");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }

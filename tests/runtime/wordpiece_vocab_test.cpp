@@ -57,12 +57,12 @@ TEST_F(WordPieceVocab, IdsAreLineNumbers) {
 
 TEST_F(WordPieceVocab, MissingFile) {
   EXPECT_EQ(error_of(folder_ + "/none.txt"),
-            folder_ + "/none.txt: cannot open the vocabulary: No such file or directory");
+            folder_ + "/none.txt: cannot open for reading: No such file or directory");
 }
 
 TEST_F(WordPieceVocab, FolderInsteadOfFile) {
   EXPECT_EQ(error_of(folder_),
-            folder_ + ": cannot read the vocabulary: is a folder; expected a text file");
+            folder_ + ": cannot read: Is a directory");
 }
 
 TEST_F(WordPieceVocab, EmptyFile) {
