@@ -68,7 +68,7 @@ evaluate() {
 
 search() {
   "$mome" search --checkpoint "$run/pairs.safetensors" --data "$data/all.jsonl" --unseen "$data/test.jsonl" --top 8 \
-    --json "$run/searches.json" "woman doctor with medium-dark skin" "a man pilot" "hand pointing up" "two people in love"
+    --json "$run/searches.json" "woman health worker with medium-dark skin" "a man pilot" "hand pointing up" "a smiling cat with heart eyes"
 }
 
 write_seconds() {

@@ -23,7 +23,7 @@ ModelConfig config() {
 
 WordPiece vocabulary() {
   std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-  while (tokens.size() < 20) tokens.push_back("w" + std::to_string(tokens.size()));
+  while (tokens.size() < 20) tokens.push_back(fmt::format("w{}", tokens.size()));
   return WordPiece::from_tokens(tokens, "test");
 }
 

@@ -1,4 +1,5 @@
 // A whole run as a user makes it: three stages on made-up pictures, killed and resumed, evaluated and searched.
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
 

@@ -48,9 +48,11 @@ std::vector<StageCurves> read_log(const std::string& file) {
     auto stage = std::find_if(stages.begin(), stages.end(),
                               [&](const StageCurves& known) { return known.stage == name; });
     if (stage == stages.end()) stage = stages.insert(stages.end(), {name, {}});
+    // A run counts its steps through all stages; a curve starts where its stage does.
+    const double x = record.contains("stage_step") && record["stage_step"].is_number() ? record["stage_step"] : record["step"];
     for (const auto& [key, value] : record.items())
-      if (key != "step" && value.is_number() && std::isfinite(value.get<double>()))
-        add_point(curve_of(*stage, key), record["step"], value);
+      if (key != "step" && key != "stage_step" && value.is_number() && std::isfinite(value.get<double>()))
+        add_point(curve_of(*stage, key), x, value);
   }
   return stages;
 }
