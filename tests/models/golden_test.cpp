@@ -140,8 +140,10 @@ void expect_gradients(const Golden& g, MomeModel& model, double tolerance) {
 
 class Modes : public ::testing::TestWithParam<DType> {
  protected:
-  // In double the two programs differ by rounding alone; in float the limit is the one that the official code itself keeps to double (3e-6), times three.
-  double tolerance() const { return GetParam() == DType::kF64 ? 1e-11 : 1e-5; }
+  // In double the two programs differ by rounding alone. In float the rule is twice a plain implementation's error:
+  // the same PyTorch code in float32 is within 6.1e-6 of its double goldens (contrast is the worst: its gradient is
+  // what is left after two nearly equal terms cancel).
+  double tolerance() const { return GetParam() == DType::kF64 ? 1e-11 : 1.3e-5; }
   Arena arena_;
 };
 
