@@ -44,7 +44,7 @@ class MomeModel {
   const ModelConfig& config() const { return config_; }
   const ModelParts& parts() const { return parts_; }
 
-  /// Layout of a pass over these sequences. text_capacity: 0 = the model's text length.
+  /// Layout of a pass over these sequences; prune = false computes every row (the reference form).
   std::shared_ptr<MomeLayout> layout(const ForwardInputs& inputs, std::vector<SequenceSpec> sequences,
                                      bool prune = true) const;
   /// Runs all blocks. The inputs and the layout must outlive the tape.

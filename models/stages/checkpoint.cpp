@@ -84,6 +84,14 @@ std::vector<int64_t> steps_in(const std::string& dir) {
   return {steps.rbegin(), steps.rend()};
 }
 
+// A text stage with longer texts than the next one's leaves a longer position table: its first rows serve.
+std::vector<int64_t> shape_to_read(const SafeTensors& file, const Parameter& p) {
+  const auto* t = file.find(p.name);
+  const bool longer = p.name == "text_embeddings.position_embeddings.weight" && t && t->shape.size() == 2 &&
+                      t->shape[0] > p.shape[0] && t->shape[1] == p.shape[1];
+  return longer ? t->shape : p.shape;
+}
+
 }  // namespace
 
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata) {
@@ -100,7 +108,7 @@ LoadReport load_weights(MomeModel& model, const std::string& path) {
   ParameterSet& p = model.parameters();
   for (size_t i = 0; i < p.list().size(); ++i) {
     const Parameter& parameter = p[int(i)];
-    if (file.find(parameter.name)) copy_in(file, path, parameter.name, parameter.shape, p.value(int(i)));
+    if (file.find(parameter.name)) copy_in(file, path, parameter.name, shape_to_read(file, parameter), p.value(int(i)));
     else report.fresh.push_back(parameter.name);
   }
   for (const auto& t : file.tensors())

@@ -18,7 +18,8 @@ struct LoadReport {
 /// The model's shape goes into the metadata, so that a checkpoint can be used without its recipe.
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata);
 
-/// Reads the weights. A tensor of another shape is an Error that names file, tensor and both shapes.
+/// Reads the weights. Of a longer table of text positions the first rows are taken. Any other tensor of another shape is an
+/// Error that names file, tensor and both shapes.
 LoadReport load_weights(MomeModel& model, const std::string& path);
 
 /// The model that a checkpoint of this program describes in its metadata; Error if it has none.
