@@ -22,7 +22,7 @@ struct Options {
 nlohmann::ordered_json recall(const Recall& r) { return {{"r1", r.r1}, {"r5", r.r5}, {"r10", r.r10}}; }
 nlohmann::ordered_json figures(const RetrievalResult& r) {
   return {{"text_to_image", recall(r.text_to_image)}, {"image_to_text", recall(r.image_to_text)}, {"chance", recall(r.chance)},
-          {"pictures", r.images}, {"texts", r.texts}};
+          {"chance_image_to_text", recall(r.chance_image_to_text)}, {"pictures", r.images}, {"texts", r.texts}};
 }
 
 void line(const std::string& name, const RetrievalResult& r) {

@@ -117,13 +117,20 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
   result.image_to_text = recall_of(of_images);
   result.texts = int64_t(of_texts.size());
   result.images = int64_t(of_images.size());
-  for (int64_t t = 0; t < texts; ++t) {
-    const int64_t right = int64_t(images_of_text[size_t(t)].size());
-    if (!asked(text_asked, t) || right == 0) continue;
-    result.chance.r1 += chance_at(1, images, right) / double(result.texts);
-    result.chance.r5 += chance_at(5, images, right) / double(result.texts);
-    result.chance.r10 += chance_at(10, images, right) / double(result.texts);
-  }
+  const auto chance = [&](int64_t rows, int64_t gallery, const std::vector<std::vector<int32_t>>& right, const std::vector<uint8_t>& which,
+                          int64_t queries) {
+    Recall c;
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t n = int64_t(right[size_t(r)].size());
+      if (!asked(which, r) || n == 0) continue;
+      c.r1 += chance_at(1, gallery, n) / double(queries);
+      c.r5 += chance_at(5, gallery, n) / double(queries);
+      c.r10 += chance_at(10, gallery, n) / double(queries);
+    }
+    return c;
+  };
+  result.chance = chance(texts, images, images_of_text, text_asked, result.texts);
+  result.chance_image_to_text = chance(images, texts, texts_of_image, image_asked, result.images);
   return result;
 }
 

@@ -303,7 +303,7 @@ void check(const Recipe& r) {
     const std::string pre = fmt::format("stages.{}.", name);
     want(s->steps >= 0, pre + "steps", "0 or more is expected");
     want(s->batch >= 1, pre + "batch", "at least 1 is expected");
-    want(s->warmup >= 0 && s->warmup <= std::max<int64_t>(1, s->steps), pre + "warmup", "0 to `steps` is expected");
+    want(s->warmup >= 0 && (s->steps == 0 || s->warmup <= s->steps), pre + "warmup", "0 to `steps` is expected");
     want(s->drop_path >= 0 && s->drop_path < 1, pre + "drop_path", "a rate from 0 to below 1 is expected");
     want(s->dropout >= 0 && s->dropout < 1, pre + "dropout", "a rate from 0 to below 1 is expected");
     want(s->beta1 >= 0 && s->beta1 < 1 && s->beta2 >= 0 && s->beta2 < 1, pre + "beta1, beta2", "from 0 to below 1 is expected");

@@ -87,6 +87,9 @@ TEST(Retrieval, ChanceAndEdges) {
   std::vector<float> many(40, 1.0f);
   const RetrievalResult c = retrieval(20, 2, 2, many.data(), many.data(), {{3}, {4, 5}});
   EXPECT_NEAR(c.chance.r1, 0.5 * (1.0 / 20 + 2.0 / 20), 1e-12);
+  // Images 3, 4 and 5 each have one right text of two.
+  EXPECT_NEAR(c.chance_image_to_text.r1, 0.5, 1e-12);
+  EXPECT_EQ(c.chance_image_to_text.r5, 1);
   // Both of two right ones missed in 5 draws of 20: C(18,5)/C(20,5).
   EXPECT_NEAR(c.chance.r5, 0.5 * (5.0 / 20 + 1 - (15.0 * 14) / (20.0 * 19)), 1e-12);
 }
