@@ -22,7 +22,7 @@ struct Options {
   std::string model = "tiny", stage = "pairs";
   int64_t batch = 0, steps = 10, warmup = 2;
   int threads = 0;
-  bool json = false;
+  bool json = false, recompute = false;
 };
 
 ModelConfig shape(const std::string& name, int64_t* batch) {
@@ -87,7 +87,7 @@ void bench_step(Options o) {
   MomeModel model(config, parts);
   model.parameters().initialize(1);
   StagesConfig stages;
-  stages.pairs.weight_decay = 0.01;
+  stages.image.recompute = stages.text.recompute = stages.pairs.recompute = o.recompute;
   const StageConfig& stage = o.stage == "image" ? static_cast<StageConfig&>(stages.image)
                              : o.stage == "text" ? static_cast<StageConfig&>(stages.text)
                                                  : static_cast<StageConfig&>(stages.pairs);
@@ -123,7 +123,7 @@ void bench_step(Options o) {
   nlohmann::json out = {{"model", o.model}, {"stage", o.stage}, {"batch", o.batch}, {"steps", o.steps},
                         {"threads", omp_get_max_threads()}, {"pairs_per_s", double(o.batch) / median}, {"step_s", median},
                         {"peak_rss_mib", double(usage.ru_maxrss) / 1024}, {"arena_peak_mib", double(arena.peak()) / (1 << 20)},
-                        {"gflop_real", gflop}, {"gf_s_real", gflop / median}, {"loss", loss}};
+                        {"gflop_real", gflop}, {"gf_s_real", gflop / median}, {"recompute", o.recompute}, {"loss", loss}};
   if (o.json) fmt::print("{}\n", out.dump());
   else
     fmt::print("{} {} batch {}: {:.2f} samples/s, {:.4f} s a step (median of {}), {:.1f} GFLOP of products a step at {:.1f} GF/s, peak {:.0f} MiB\n",
@@ -143,6 +143,7 @@ void add_bench_command(CLI::App& app) {
   step->add_option("--steps", o->steps, "timed steps")->capture_default_str();
   step->add_option("--warmup", o->warmup, "steps before the clock starts")->capture_default_str();
   step->add_option("--threads", o->threads, "0: all cores")->capture_default_str();
+  step->add_flag("--recompute", o->recompute, "make the experts' hidden activations again in backward: less memory, more time");
   step->add_flag("--json", o->json, "one JSON line");
   step->callback([o] { bench_step(*o); });
 }

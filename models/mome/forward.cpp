@@ -127,7 +127,7 @@ ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const Mome
 
     Var* scale1 = drop_path(tape, rows.attention_sample, l, 0, options);
     const ResidualOut mid = residual_norm(tape, x, a, on(tape, b.gamma1), scale1 ? scale1->value : Tensor{}, norms, kBlockEps);
-    Var* h = experts(tape, mid.n, ffn, gelu_);
+    Var* h = experts(tape, mid.n, ffn, gelu_, options.recompute);
     Var* scale2 = drop_path(tape, rows.expert_sample, l, 1, options);
     const bool end = l + 1 == config_.layers;
     const int weight = end ? norm_weight_ : blocks_[size_t(l + 1)].norm1_weight;

@@ -28,6 +28,7 @@ struct ForwardOptions {
   double dropout = 0;    // of the text embeddings
   uint64_t seed = 0, step = 0;
   uint64_t pass = 0;     // passes of one step draw apart
+  bool recompute = false;  // experts' hidden activations are made again in backward: less memory, more time
 };
 
 struct ForwardOutput {

@@ -83,7 +83,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
 
   Tape tape(context.arena, context.train);
   ForwardOptions options;
-  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0};
+  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, stage.recompute};
   const ForwardOutput out = model.forward(tape, in, *layout, options);
   const int64_t rows = out.states->rows();
 
@@ -129,46 +129,39 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
   if (context.train) tape.backward();
 }
 
-// Second pass: the pair, its hard image and its hard text (ALBEF §3.2), all in one packed forward.
-void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const Negatives& negatives,
-              const StepContext& context, Metrics& metrics, double& total) {
+// Second pass: the pair, its hard image and its hard text (ALBEF §3.2), packed. It is cut into runs of at most as many
+// rows as the first pass had, so that it never needs more memory: the loss is a mean over sequences, so gradients add up exactly.
+struct Match {
+  int32_t image = 0, text = 0, label = 0;
+};
+
+// One run: forward and backward of `matches`, of `total` in all. Adds to the sums of losses and of right answers.
+void match_run(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, std::span<const Match> matches, int64_t total,
+               uint64_t pass, const StepContext& context, double& loss, int64_t& correct) {
   const Batch& batch = *inputs.batch;
   const Tensor patches = inputs.patches;
-  const int64_t p = model.config().patches(), fused = inputs.matched;
+  const int64_t p = model.config().patches();
   ForwardInputs in;
-  std::vector<int32_t> image_slot(size_t(batch.size), -1), text_slot(size_t(batch.size), -1), used;
-  const auto image_of = [&](int64_t b) {
-    if (image_slot[size_t(b)] < 0) {
-      image_slot[size_t(b)] = int32_t(used.size());
-      used.push_back(int32_t(b));
+  std::vector<int32_t> image_slot(size_t(batch.size), -1), text_slot(size_t(batch.size), -1), used, labels;
+  std::vector<SequenceSpec> sequences;
+  for (const Match& m : matches) {
+    if (image_slot[size_t(m.image)] < 0) {
+      image_slot[size_t(m.image)] = int32_t(used.size());
+      used.push_back(m.image);
     }
-    return image_slot[size_t(b)];
-  };
-  const auto text_slot_of = [&](int64_t b) {
-    if (text_slot[size_t(b)] < 0) {
-      text_slot[size_t(b)] = int32_t(in.text_lengths.size());
-      const auto text = text_of(batch, b);
+    if (text_slot[size_t(m.text)] < 0) {
+      text_slot[size_t(m.text)] = int32_t(in.text_lengths.size());
+      const auto text = text_of(batch, m.text);
       in.tokens.insert(in.tokens.end(), text.begin(), text.end());
       in.text_lengths.push_back(int32_t(text.size()));
     }
-    return text_slot[size_t(b)];
-  };
-  std::vector<SequenceSpec> sequences;
-  std::vector<int32_t> labels;
-  const auto add = [&](int64_t image, int64_t text, int32_t label) {
     SequenceSpec s;
-    s.image = image_of(image);
-    s.text = text_slot_of(text);
+    s.image = image_slot[size_t(m.image)];
+    s.text = text_slot[size_t(m.text)];
     s.read_text = {0};
     sequences.push_back(s);
-    labels.push_back(label);
-  };
-  for (int64_t b = 0; b < fused; ++b) add(b, b, 1);
-  for (int64_t b = 0; b < fused; ++b)
-    if (negatives.image[size_t(b)] >= 0) add(negatives.image[size_t(b)], b, 0);
-  for (int64_t b = 0; b < fused; ++b)
-    if (negatives.text[size_t(b)] >= 0) add(b, negatives.text[size_t(b)], 0);
-
+    labels.push_back(m.label);
+  }
   in.images = int64_t(used.size());
   in.patches = context.arena.tensor(in.images * p, patches.cols, patches.dtype);
   for (size_t i = 0; i < used.size(); ++i) {
@@ -179,18 +172,44 @@ void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& 
   {
     Tape tape(context.arena, context.train);
     ForwardOptions options;
-    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 1};
+    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, pass, stage.recompute};
     const ForwardOutput out = model.forward(tape, in, *layout, options);
     std::vector<int32_t> index;
     for (size_t s = 0; s < sequences.size(); ++s) index.push_back(layout->text_row(int(s), 0));
     const GatherPlan cls = make_gather(out.states->rows(), std::move(index));
-    const LossOut r = cross_entropy_loss(tape, model.itm_logits(tape, out.states, cls), labels, stage.itm_weight);
-    total += stage.itm_weight * r.loss;
-    metrics.add("itm", r.loss);
-    metrics.add("itm_acc", r.count ? double(r.correct) / double(r.count) : 0);
+    const double share = double(matches.size()) / double(total);
+    const LossOut r = cross_entropy_loss(tape, model.itm_logits(tape, out.states, cls), labels, stage.itm_weight * share);
+    loss += r.loss * share;
+    correct += r.correct;
     if (context.train) tape.backward();
   }
   context.arena.release(in.patches.data);
+}
+
+void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const Negatives& negatives,
+              const StepContext& context, Metrics& metrics, double& total) {
+  std::vector<Match> matches;
+  for (int32_t b = 0; b < inputs.matched; ++b) matches.push_back({b, b, 1});
+  for (int32_t b = 0; b < inputs.matched; ++b)
+    if (negatives.image[size_t(b)] >= 0) matches.push_back({negatives.image[size_t(b)], b, 0});
+  for (int32_t b = 0; b < inputs.matched; ++b)
+    if (negatives.text[size_t(b)] >= 0) matches.push_back({b, negatives.text[size_t(b)], 0});
+
+  const int64_t tokens = model.config().patches() + 1, n = int64_t(matches.size());
+  const auto rows_of = [&](int32_t text) { return tokens + int64_t(text_of(*inputs.batch, text).size()); };
+  int64_t all = 0, limit = 0;  // limit: rows of the first pass
+  for (const Match& m : matches) all += rows_of(m.text);
+  for (int64_t b = 0; b < inputs.batch->size; ++b) limit += rows_of(int32_t(b));
+  for (size_t b = 0; b < inputs.masked.size(); ++b) limit += rows_of(int32_t(b));
+  const int64_t runs = std::max<int64_t>(1, (all + limit - 1) / limit), size = (n + runs - 1) / runs;
+  double loss = 0;
+  int64_t correct = 0;
+  for (int64_t begin = 0, pass = 1; begin < n; begin += size, ++pass)
+    match_run(model, stage, inputs, std::span(matches).subspan(size_t(begin), size_t(std::min(size, n - begin))), n, uint64_t(pass),
+              context, loss, correct);
+  total += stage.itm_weight * loss;
+  metrics.add("itm", loss);
+  metrics.add("itm_acc", n ? double(correct) / double(n) : 0);
 }
 
 }  // namespace

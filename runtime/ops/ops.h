@@ -44,8 +44,8 @@ struct ExpertRange {
   int64_t begin = 0, count = 0;
   Var *fc1_weight = nullptr, *fc1_bias = nullptr, *fc2_weight = nullptr, *fc2_bias = nullptr;
 };
-/// x [R, D] -> [R, D]; ranges cover all rows.
-Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu gelu);
+/// x [R, D] -> [R, D]; ranges cover all rows. recompute: the hidden product is not kept for backward but made again there.
+Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu gelu, bool recompute = false);
 
 /// What attention is told of the packed rows; owned by the layout, outlives the tape.
 struct AttentionRows {

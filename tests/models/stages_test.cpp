@@ -175,6 +175,28 @@ TEST(Pairs, DegenerateBatches) {
   for (float g : gradients(model)) ASSERT_TRUE(std::isfinite(g));
 }
 
+TEST(Pairs, RecomputingGivesTheSameBitsInLessMemory) {
+  const WordPiece words = vocabulary();
+  std::vector<float> kept;
+  size_t peak = 0;
+  ModelConfig deep = config();
+  deep.layers = 12;  // of a block's 14 D values a row 4 D are saved; one block's are needed at a time
+  for (bool recompute : {false, true}) {
+    MomeModel model(deep, ModelParts::stage_pairs());
+    model.parameters().initialize(3);
+    PairStageConfig stage;
+    stage.recompute = recompute;
+    apply_rules(model.parameters(), stage);
+    Arena arena;
+    pair_step(model, stage, make_batch(16, 8), words, true, {arena, 1, 4, true});
+    if (!recompute) kept = gradients(model), peak = arena.peak();
+    else {
+      EXPECT_EQ(kept, gradients(model));
+      EXPECT_LT(arena.peak(), 0.85 * double(peak));
+    }
+  }
+}
+
 TEST(Pairs, TheSameBitsUnderAnyNumberOfThreads) {
   const WordPiece words = vocabulary();
   PairStageConfig stage;
