@@ -131,6 +131,18 @@ TEST(Fusion, BatchesEqualOneSequenceAtATime) {
   const MaskedWords both = masked_words(model, images, masked, {1, -1}, arena);
   EXPECT_EQ(both.count, 2);
   EXPECT_EQ(masked_words(model, images, masked, {-1, -1}, arena).count, 2);
+  // Right answers add up over texts, whatever stands beside them.
+  std::vector<MaskedText> many;
+  std::vector<int32_t> picture;
+  for (int i = 0; i < 24; ++i) {
+    many.push_back({{2, int32_t(random.below(12)), int32_t(random.below(12)), 3}, {1, 2}, {int32_t(random.below(12)), int32_t(random.below(12))}});
+    picture.push_back(i % 4 - 1);
+  }
+  int64_t correct = 0;
+  for (int i = 0; i < 24; ++i) correct += masked_words(model, images, {many[size_t(i)]}, {picture[size_t(i)]}, arena).correct;
+  const MaskedWords together = masked_words(model, images, many, picture, arena);
+  EXPECT_EQ(together.correct, correct);
+  EXPECT_EQ(together.count, 48);
   EXPECT_EQ(arena.in_use(), 0u);
 }
 

@@ -155,6 +155,39 @@ TEST(Pairs, ContrastAloneIsTheFirstPartOfTheFusedStep) {
   EXPECT_EQ(arena.in_use(), 0u);
 }
 
+TEST(Pairs, OnlyTheFirstPairsAreFused) {
+  const WordPiece words = vocabulary();
+  MomeModel model(config(), ModelParts::stage_pairs());
+  model.parameters().initialize(3);
+  PairStageConfig stage;
+  stage.drop_path = 0;
+  stage.fusion_pairs = 2;
+  stage.itc_weight = 0;
+  stage.itm_texts = "random";
+  apply_rules(model.parameters(), stage);
+  Arena arena;
+  const Batch batch = make_batch(6, 2);
+  pair_step(model, stage, batch, words, true, {arena, 1, 0, true});
+  const std::vector<float> some = gradients(model);
+  // The same as masked words and matching on pairs 0 and 1, negatives drawn from all six.
+  PairInputs inputs;
+  inputs.batch = &batch;
+  inputs.patches = batch_patches(model, batch, arena);
+  inputs.matched = 2;
+  for (uint64_t b = 0; b < 2; ++b)
+    inputs.masked.push_back(mask_words(std::span(batch.tokens).subspan(size_t(batch.text_begin[b]), size_t(batch.text_begin[b + 1] - batch.text_begin[b])),
+                                       words, stage.mask_rate, 1, 0, b));
+  model.parameters().zero_grads();
+  const Metrics m = pair_losses(model, stage, inputs, {arena, 1, 0, true});
+  EXPECT_EQ(some, gradients(model));
+  EXPECT_LE(m.get("itm_acc"), 1);
+  arena.release(inputs.patches.data);
+  // Weights of 0 leave the heads of contrast without gradient; pictures beyond the fused ones come in as negatives alone.
+  const ParameterSet& p = model.parameters();
+  const Tensor g = p.grad(p.find("itc_image_proj.fc.weight"));
+  for (int64_t i = 0; i < g.count(); ++i) ASSERT_EQ(g.as<float>()[i], 0);
+}
+
 TEST(Pairs, DegenerateBatches) {
   const WordPiece words = vocabulary();
   MomeModel model(config(), ModelParts::stage_pairs());

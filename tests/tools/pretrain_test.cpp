@@ -110,10 +110,15 @@ TEST_F(PretrainTest, KilledAnywhereTheResumedRunEqualsTheUninterruptedOne) {
     const pid_t child = start(command("killed"));
     int status = 0;
     // A moment may pass unseen between two looks, or lie behind; then this sitting runs to its end.
-    while (waitpid(child, &status, WNOHANG) == 0 && !moment.empty() && !fs::exists(path("killed/" + moment)))
+    bool ended = false;
+    while (!ended && !moment.empty() && !fs::exists(path("killed/" + moment))) {
+      ended = waitpid(child, &status, WNOHANG) == child;
       std::this_thread::sleep_for(std::chrono::microseconds(200));
-    kill(child, SIGKILL);
-    waitpid(child, &status, 0);
+    }
+    if (!ended) {
+      kill(child, SIGKILL);
+      waitpid(child, &status, 0);
+    }
     killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   }
   EXPECT_GE(killed, 2);
