@@ -18,8 +18,6 @@ Arena::Arena(size_t bytes) {
     }
   }
   if (!base_) fail("cannot reserve 1 GiB of address space for activations: {}", std::strerror(errno));
-  // Large pages: matrices of a step span thousands of small ones, and the TLB misses cost a quarter of a step.
-  madvise(base_, size_, MADV_HUGEPAGE);
   reset();
 }
 

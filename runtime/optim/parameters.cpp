@@ -63,7 +63,6 @@ void* ParameterSet::map_zeros() const {
   void* p = mmap(nullptr, std::max<size_t>(bytes(), 1), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) fail("no memory for {} parameters ({} MiB)", total_, bytes() >> 20);
-  madvise(p, bytes(), MADV_HUGEPAGE);  // as Arena does
   return p;
 }
 
