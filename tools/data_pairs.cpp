@@ -18,7 +18,7 @@ struct Options {
 
 void run(const Options& o) {
   namespace fs = std::filesystem;
-  const fs::path folder = fs::absolute(o.out).parent_path();
+  const fs::path folder = fs::absolute(o.out).lexically_normal().parent_path();
   AtomicFile file(o.out);
   int64_t records = 0, captions = 0;
   for (const std::string& source : o.sources) {
@@ -30,7 +30,7 @@ void run(const Options& o) {
       if (r.image.size > 0)
         fail("{}: lies inside a tar archive; JSON lines name files. Unpack it, or train from the archive as it is", r.image.file);
       nlohmann::ordered_json line;
-      line["image"] = fs::absolute(r.image.file).lexically_relative(folder).string();
+      line["image"] = fs::absolute(r.image.file).lexically_normal().lexically_proximate(folder).string();
       line["captions"] = r.captions;
       if (!r.keywords.empty()) line["keywords"] = r.keywords;
       if (!r.kind.empty()) line["kind"] = r.kind;

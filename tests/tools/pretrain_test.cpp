@@ -256,6 +256,12 @@ TEST_F(PretrainTest, DataCommands) {
   r = mome({"data", "pairs", path("again.jsonl"), path("pairs.jsonl"), "--split", "test"});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_NE(mome({"data", "inspect", path("again.jsonl")}).out.find("6 pictures"), std::string::npos);
+  // An output named through "..": every line must still lead to its picture.
+  fs::create_directories(path("sub"));
+  r = mome({"data", "pairs", path("sub/../../") + fs::path(folder_).filename().string() + "/dots.jsonl", path("sub/../pairs.jsonl")});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_EQ(read_file(path("dots.jsonl")).find("\"image\":\"\""), std::string::npos);
+  EXPECT_NE(mome({"data", "inspect", path("dots.jsonl")}).out.find("24 pictures decoded"), std::string::npos);
   r = mome({"data", "codebook", path("codes.safetensors"), path("pairs.jsonl"), "--entries", "5", "--patch", "8", "--image-size", "16", "--samples", "96"});
   EXPECT_EQ(r.code, 0) << r.err;
   // Stage 1 on codes, and a codebook of another patch size.
