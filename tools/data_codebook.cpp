@@ -40,7 +40,7 @@ void run(const Options& o) {
     const Batch batch = reader.images(std::span(order).subspan(size_t(begin), size_t(n)));
     const size_t at = patches.size();
     patches.resize(at + size_t(batch.size * per_image * width));
-    patches_from_images<float>(batch.images.data(), batch.size, int(o.image_size), int(o.patch), Normalization{}, patches.data() + at);
+    patches_from_images<float>(cpu, batch.images.data(), batch.size, int(o.image_size), int(o.patch), Normalization{}, patches.data() + at);
     progress.update(begin + n);
   }
   progress.finish();

@@ -30,7 +30,7 @@ void adamw_f32(benchmark::State& state) {
   AdamWStep step;
   step.lr = 1e-6;
   for (auto _ : state) {
-    adamw(step, int64_t(a.ranges.size()), a.ranges.data(), a.w.data(), a.g.data(), a.m.data(),
+    adamw(cpu, step, int64_t(a.ranges.size()), a.ranges.data(), a.w.data(), a.g.data(), a.m.data(),
           a.v.data());
     ++step.t;
   }
@@ -41,14 +41,14 @@ BENCHMARK(adamw_f32)->UseRealTime();
 void squared_norm_f32(benchmark::State& state) {
   const Arena a;
   for (auto _ : state)
-    benchmark::DoNotOptimize(squared_norm(int64_t(a.ranges.size()), a.ranges.data(), a.g.data()));
+    benchmark::DoNotOptimize(squared_norm(cpu, int64_t(a.ranges.size()), a.ranges.data(), a.g.data()));
   set_bytes(state, 1.0 * sizeof(float) * a.size);
 }
 BENCHMARK(squared_norm_f32)->UseRealTime();
 
 void moving_average_f32(benchmark::State& state) {
   Arena a;
-  for (auto _ : state) moving_average(a.size, 0.995, a.w.data(), a.m.data());
+  for (auto _ : state) moving_average(cpu, a.size, 0.995, a.w.data(), a.m.data());
   set_bytes(state, 3.0 * sizeof(float) * a.size);
 }
 BENCHMARK(moving_average_f32)->UseRealTime();

@@ -32,7 +32,7 @@ struct Problem {
     a.heads = heads, a.head_dim = d, a.scale = 0.125f;
     a.q = qkv.data(), a.k = a.q + ldo, a.v = a.k + ldo, a.ldq = a.ldk = a.ldv = ld;
     a.bias = bias.data(), a.bias_size = tokens;
-    attention_forward(a, out.data(), ldo, lse.data());
+    attention_forward(cpu, a, out.data(), ldo, lse.data());
   }
   void count(benchmark::State& state, int products) const {
     set_flops(state, 2.0 * products * sequences * heads * tokens * tokens * d);
@@ -41,7 +41,7 @@ struct Problem {
 
 void attention_forward_bench(benchmark::State& state) {
   Problem p(state);
-  for (auto _ : state) attention_forward(p.a, p.out.data(), p.ldo, p.lse.data());
+  for (auto _ : state) attention_forward(cpu, p.a, p.out.data(), p.ldo, p.lse.data());
   p.count(state, 2);
 }
 
@@ -49,7 +49,7 @@ void attention_backward_bench(benchmark::State& state) {
   Problem p(state);
   float* dq = p.dqkv.data();
   for (auto _ : state)
-    attention_backward(p.a, p.out.data(), p.dout.data(), p.ldo, p.lse.data(), dq, dq + p.ldo,
+    attention_backward(cpu, p.a, p.out.data(), p.dout.data(), p.ldo, p.lse.data(), dq, dq + p.ldo,
                        dq + 2 * p.ldo, p.dbias.data());
   p.count(state, 5);
 }

@@ -8,7 +8,7 @@ void bias_gelu_forward_f32(benchmark::State& state, Gelu kind) {
   const int64_t rows = state.range(0), width = state.range(1);
   const auto a = numbers(rows * width), bias = numbers(width);
   std::vector<float> out(rows * width);
-  for (auto _ : state) bias_gelu_forward(kind, rows, width, a.data(), bias.data(), out.data());
+  for (auto _ : state) bias_gelu_forward(cpu, kind, rows, width, a.data(), bias.data(), out.data());
   set_bytes(state, 2.0 * sizeof(float) * rows * width);
 }
 BENCHMARK_CAPTURE(bias_gelu_forward_f32, erf, Gelu::kErf)->Apply(expert_shapes);
@@ -20,7 +20,7 @@ void bias_gelu_backward_f32(benchmark::State& state, Gelu kind) {
   const auto a = numbers(rows * width), bias = numbers(width), dout = a;
   std::vector<float> da(rows * width), dbias(width);
   for (auto _ : state)
-    bias_gelu_backward(kind, rows, width, a.data(), bias.data(), dout.data(), da.data(),
+    bias_gelu_backward(cpu, kind, rows, width, a.data(), bias.data(), dout.data(), da.data(),
                        dbias.data());
   set_bytes(state, 3.0 * sizeof(float) * rows * width);
 }

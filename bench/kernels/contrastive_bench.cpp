@@ -11,8 +11,8 @@ void l2_normalize_bench(benchmark::State& state) {
   const auto x = numbers(rows * width), dy = numbers(rows * width);
   std::vector<float> y(x.size()), inverse(rows), dx(x.size());
   for (auto _ : state) {
-    l2_normalize_forward(rows, width, x.data(), y.data(), inverse.data());
-    l2_normalize_backward(rows, width, y.data(), inverse.data(), dy.data(), dx.data());
+    l2_normalize_forward(cpu, rows, width, x.data(), y.data(), inverse.data());
+    l2_normalize_backward(cpu, rows, width, y.data(), inverse.data(), dy.data(), dx.data());
     benchmark::ClobberMemory();
   }
   set_bytes(state, 5 * 4.0 * double(rows * width));
@@ -29,7 +29,7 @@ void contrastive_loss_bench(benchmark::State& state) {
   std::vector<int64_t> id(n);
   for (int64_t i = 0; i < n; ++i) id[i] = i / 2;
   for (auto _ : state)
-    benchmark::DoNotOptimize(contrastive_loss(n, s.data(), 14.3, id.data(), nullptr, 1.0));
+    benchmark::DoNotOptimize(contrastive_loss(cpu, n, s.data(), 14.3, id.data(), nullptr, 1.0));
   set_bytes(state, 5 * 4.0 * double(n * n));
 }
 BENCHMARK(contrastive_loss_bench)

@@ -15,7 +15,7 @@ void cross_entropy_bench(benchmark::State& state) {
   for (int64_t r = 0; r < rows; ++r) label[r] = int32_t(r * 7919 % vocabulary);
   for (auto _ : state)
     benchmark::DoNotOptimize(
-        cross_entropy(rows, vocabulary, logits.data(), vocabulary, label.data(), 1.0, false));
+        cross_entropy(cpu, rows, vocabulary, logits.data(), vocabulary, label.data(), 1.0, false));
   set_bytes(state, 8.0 * double(rows * vocabulary));
 }
 BENCHMARK(cross_entropy_bench)
@@ -31,7 +31,7 @@ void squared_error_bench(benchmark::State& state) {
   auto x = numbers(count);
   const auto target = numbers(count);
   for (auto _ : state)
-    benchmark::DoNotOptimize(squared_error(count, x.data(), target.data(), 0.5, true));
+    benchmark::DoNotOptimize(squared_error(cpu, count, x.data(), target.data(), 0.5, true));
   set_bytes(state, 8.0 * double(count));
 }
 BENCHMARK(squared_error_bench)
@@ -45,7 +45,7 @@ void normalize_patches_bench(benchmark::State& state) {
   const auto patches = numbers(rows * width);
   std::vector<float> out(patches.size());
   for (auto _ : state) {
-    normalize_patches(rows, width, patches.data(), out.data());
+    normalize_patches(cpu, rows, width, patches.data(), out.data());
     benchmark::ClobberMemory();
   }
   set_bytes(state, 8.0 * double(rows * width));

@@ -8,7 +8,7 @@ void dropout_f32(benchmark::State& state) {
   const int64_t count = state.range(0) * state.range(1);
   const auto x = numbers(count);
   std::vector<float> y(count);
-  for (auto _ : state) dropout(count, x.data(), 0.1, 1, 2, 3, y.data());
+  for (auto _ : state) dropout(cpu, count, x.data(), 0.1, 1, 2, 3, y.data());
   set_bytes(state, 2.0 * sizeof(float) * count);
 }
 BENCHMARK(dropout_f32)->Apply(hidden_shapes);

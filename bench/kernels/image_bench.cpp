@@ -56,7 +56,7 @@ void patches(benchmark::State& state) {
   const std::vector<uint8_t> in = picture(batch * size * size);
   std::vector<float> out(in.size());
   for (auto _ : state) {
-    patches_from_images(in.data(), batch, size, patch, {}, out.data());
+    patches_from_images(cpu, in.data(), batch, size, patch, {}, out.data());
     benchmark::DoNotOptimize(out.data());
   }
   state.SetBytesProcessed(state.iterations() * int64_t(in.size()) * 5);

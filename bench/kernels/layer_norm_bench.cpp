@@ -9,7 +9,7 @@ void layer_norm_forward_f32(benchmark::State& state) {
   const auto x = numbers(rows * width), w = numbers(width), b = numbers(width);
   std::vector<float> y(rows * width), mean(rows), rstd(rows);
   for (auto _ : state)
-    layer_norm_forward(rows, width, x.data(), w.data(), b.data(), 1e-5f, y.data(), mean.data(),
+    layer_norm_forward(cpu, rows, width, x.data(), w.data(), b.data(), 1e-5f, y.data(), mean.data(),
                        rstd.data());
   set_bytes(state, 2.0 * sizeof(float) * rows * width);
 }
@@ -21,7 +21,7 @@ void layer_norm_backward_f32(benchmark::State& state) {
   const std::vector<float> rstd(rows, 1);
   std::vector<float> dx(rows * width), dw(width), db(width);
   for (auto _ : state)
-    layer_norm_backward(rows, width, x.data(), w.data(), mean.data(), rstd.data(), dy.data(),
+    layer_norm_backward(cpu, rows, width, x.data(), w.data(), mean.data(), rstd.data(), dy.data(),
                         dx.data(), false, dw.data(), db.data());
   set_bytes(state, 3.0 * sizeof(float) * rows * width);
 }

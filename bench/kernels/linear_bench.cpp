@@ -25,7 +25,7 @@ struct Buffers {
 void linear_forward_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    linear_forward(s.rows, s.in, s.out, s.x.data(), s.in, s.w.data(), s.b.data(), s.y.data(),
+    linear_forward(cpu, s.rows, s.in, s.out, s.x.data(), s.in, s.w.data(), s.b.data(), s.y.data(),
                    s.out);
   set_flops(state, s.flops());
 }
@@ -34,7 +34,7 @@ BENCHMARK(linear_forward_f32)->Apply(hidden_shapes);
 void linear_backward_input_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    linear_backward_input(s.rows, s.in, s.out, s.y.data(), s.out, s.w.data(), s.dx.data(), s.in,
+    linear_backward_input(cpu, s.rows, s.in, s.out, s.y.data(), s.out, s.w.data(), s.dx.data(), s.in,
                           false);
   set_flops(state, s.flops());
 }
@@ -43,7 +43,7 @@ BENCHMARK(linear_backward_input_f32)->Apply(hidden_shapes);
 void linear_backward_weight_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    linear_backward_weight(s.rows, s.in, s.out, s.x.data(), s.in, s.y.data(), s.out, s.dw.data(),
+    linear_backward_weight(cpu, s.rows, s.in, s.out, s.x.data(), s.in, s.y.data(), s.out, s.dw.data(),
                            s.db.data());
   set_flops(state, s.flops());
 }
@@ -53,7 +53,7 @@ void column_sums_f32(benchmark::State& state) {
   const int64_t rows = state.range(0), width = state.range(1);
   const auto a = numbers(rows * width);
   std::vector<float> sums(width);
-  for (auto _ : state) column_sums(rows, width, a.data(), width, sums.data());
+  for (auto _ : state) column_sums(cpu, rows, width, a.data(), width, sums.data());
   set_bytes(state, 1.0 * sizeof(float) * rows * width);
 }
 BENCHMARK(column_sums_f32)->Apply(expert_shapes);

@@ -20,7 +20,7 @@ void copy(const std::vector<float>& from, std::vector<float>* to) {
 }
 
 void product(const std::vector<float>& a, const std::vector<float>& b, std::vector<float>* c) {
-  gemm<float>(Trans::kNo, Trans::kYes, kSide, kSide, kSide, 1, a.data(), kSide, b.data(), kSide, 0,
+  gemm<float>(cpu, Trans::kNo, Trans::kYes, kSide, kSide, kSide, 1, a.data(), kSide, b.data(), kSide, 0,
               c->data(), kSide);
 }
 

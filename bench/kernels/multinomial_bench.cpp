@@ -12,7 +12,7 @@ void draw_negatives_bench(benchmark::State& state) {
   std::vector<int32_t> negative(n);
   uint64_t step = 0;
   for (auto _ : state)
-    draw_negatives<float>(n, s.data(), 1, n, 14.3, nullptr, nullptr, 1, ++step, 0, negative.data());
+    draw_negatives<float>(cpu, n, s.data(), 1, n, 14.3, nullptr, nullptr, 1, ++step, 0, negative.data());
   set_bytes(state, 4.0 * double(n * n));
 }
 BENCHMARK(draw_negatives_bench)

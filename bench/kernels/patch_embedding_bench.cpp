@@ -32,7 +32,7 @@ void patch_embedding_forward_f32(benchmark::State& state) {
   Buffers s(state);
   const float* v = s.vectors.data();
   for (auto _ : state)
-    patch_embedding_forward(s.batch, s.patches, s.width, s.proj.data(), s.masked.data(), v,
+    patch_embedding_forward(cpu, s.batch, s.patches, s.width, s.proj.data(), s.masked.data(), v,
                             v + s.width, s.position.data(), v + 2 * s.width, s.x.data());
   set_bytes(state, 2.0 * sizeof(float) * s.x.size());
 }
@@ -42,7 +42,7 @@ void patch_embedding_backward_f32(benchmark::State& state) {
   Buffers s(state);
   float* g = s.gradients.data();
   for (auto _ : state)
-    patch_embedding_backward(s.batch, s.patches, s.width, s.masked.data(), s.x.data(),
+    patch_embedding_backward(cpu, s.batch, s.patches, s.width, s.masked.data(), s.x.data(),
                              s.proj.data(), g, g + s.width, s.position.data(), g + 2 * s.width);
   set_bytes(state, 2.0 * sizeof(float) * s.x.size());
 }

@@ -31,7 +31,7 @@ struct Buffers {
 void residual_norm_forward_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    residual_norm_forward(s.arguments(), s.x.data(), s.h.data(), s.y.data(), s.n.data(),
+    residual_norm_forward(cpu, s.arguments(), s.x.data(), s.h.data(), s.y.data(), s.n.data(),
                           s.mean.data(), s.rstd.data());
   set_bytes(state, 4.0 * sizeof(float) * s.rows * s.width);
 }
@@ -40,7 +40,7 @@ BENCHMARK(residual_norm_forward_f32)->Apply(hidden_shapes);
 void residual_norm_backward_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    residual_norm_backward(s.arguments(), s.h.data(), s.y.data(), s.mean.data(), s.rstd.data(),
+    residual_norm_backward(cpu, s.arguments(), s.h.data(), s.y.data(), s.mean.data(), s.rstd.data(),
                            s.x.data(), s.n.data(), s.dx.data(), s.dh.data(), s.out.data(),
                            s.out.data() + s.width, s.out.data() + 2 * s.width);
   set_bytes(state, 6.0 * sizeof(float) * s.rows * s.width);

@@ -17,7 +17,7 @@ void gather_rows_forward_f32(benchmark::State& state) {
   const auto x = numbers(rows * width);
   const auto index = shuffled(rows);
   std::vector<float> out(rows * width);
-  for (auto _ : state) gather_rows_forward(rows, width, x.data(), index.data(), out.data());
+  for (auto _ : state) gather_rows_forward(cpu, rows, width, x.data(), index.data(), out.data());
   set_bytes(state, 2.0 * sizeof(float) * rows * width);
 }
 BENCHMARK(gather_rows_forward_f32)->Apply(hidden_shapes);
@@ -27,7 +27,7 @@ void gather_rows_backward_f32(benchmark::State& state) {
   const auto dout = numbers(rows * width);
   const GatherInverse inverse = invert_gather(rows, shuffled(rows));
   std::vector<float> dx(rows * width);
-  for (auto _ : state) gather_rows_backward(rows, width, inverse, dout.data(), dx.data(), false);
+  for (auto _ : state) gather_rows_backward(cpu, rows, width, inverse, dout.data(), dx.data(), false);
   set_bytes(state, 2.0 * sizeof(float) * rows * width);
 }
 BENCHMARK(gather_rows_backward_f32)->Apply(hidden_shapes);
@@ -40,7 +40,7 @@ void segment_mean_f32(benchmark::State& state) {
   for (int64_t s = 0; s < segments; ++s) begin[s] = int32_t(36 * s);
   std::vector<float> out(segments * width);
   for (auto _ : state)
-    segment_mean_forward(segments, width, begin.data(), count.data(), x.data(), out.data());
+    segment_mean_forward(cpu, segments, width, begin.data(), count.data(), x.data(), out.data());
   set_bytes(state, 1.0 * sizeof(float) * x.size());
 }
 BENCHMARK(segment_mean_f32)->Apply(hidden_shapes);

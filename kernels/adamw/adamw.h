@@ -7,6 +7,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 /// A run of parameters with the same rule: elements [begin, end) of the arena.
@@ -23,15 +25,15 @@ struct AdamWStep {
 };
 
 /// w, g, m, v: arenas of the same length. Ranges do not overlap.
-template <class T>
-void adamw(const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w, const T* g, T* m, T* v);
+template <class T, class Queue>
+void adamw(Queue& queue, const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w, const T* g, T* m, T* v);
 
 /// Sum of squares over the ranges, in double, in fixed order. NaN and Inf come through.
-template <class T>
-double squared_norm(int64_t ranges, const AdamWRange* range, const T* g);
+template <class T, class Queue>
+double squared_norm(Queue& queue, int64_t ranges, const AdamWRange* range, const T* g);
 
 /// average = decay * average + (1 - decay) * w  (Polyak averaging as in MoCo/ALBEF).
-template <class T>
-void moving_average(int64_t count, double decay, const T* w, T* average);
+template <class T, class Queue>
+void moving_average(Queue& queue, int64_t count, double decay, const T* w, T* average);
 
 }  // namespace mome

@@ -65,8 +65,8 @@ void average_run(int64_t n, T keep, T take, const T* w, T* average) {
 
 }  // namespace
 
-template <class T>
-void adamw(const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w, const T* g, T* m,
+template <class T, class Queue>
+void adamw(Queue&, const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w, const T* g, T* m,
            T* v) {
   const std::vector<Chunk>& chunks = cut(ranges, range);
   const double correction = std::sqrt(1 - std::pow(step.beta2, double(step.t))) /
@@ -85,8 +85,8 @@ void adamw(const AdamWStep& step, int64_t ranges, const AdamWRange* range, T* w,
   });
 }
 
-template <class T>
-double squared_norm(int64_t ranges, const AdamWRange* range, const T* g) {
+template <class T, class Queue>
+double squared_norm(Queue&, int64_t ranges, const AdamWRange* range, const T* g) {
   const std::vector<Chunk>& chunks = cut(ranges, range);
   static thread_local std::vector<double> scratch;
   scratch.resize(chunks.size());
@@ -100,17 +100,17 @@ double squared_norm(int64_t ranges, const AdamWRange* range, const T* g) {
   return total;
 }
 
-template <class T>
-void moving_average(int64_t count, double decay, const T* w, T* average) {
+template <class T, class Queue>
+void moving_average(Queue&, int64_t count, double decay, const T* w, T* average) {
   parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
     average_run(end - begin, T(decay), T(1 - decay), w + begin, average + begin);
   });
 }
 
 #define MOME_INSTANTIATE(T)                                                                   \
-  template void adamw<T>(const AdamWStep&, int64_t, const AdamWRange*, T*, const T*, T*, T*); \
-  template double squared_norm<T>(int64_t, const AdamWRange*, const T*);                      \
-  template void moving_average<T>(int64_t, double, const T*, T*);
+  template void adamw<T>(Cpu&, const AdamWStep&, int64_t, const AdamWRange*, T*, const T*, T*, T*); \
+  template double squared_norm<T>(Cpu&, int64_t, const AdamWRange*, const T*);                      \
+  template void moving_average<T>(Cpu&, int64_t, double, const T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

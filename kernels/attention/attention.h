@@ -11,6 +11,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 /// One sequence. Segment 0 is the text, segment 1 the image (either may be empty). Query rows and
@@ -41,14 +43,14 @@ struct AttentionArgs {
 
 /// out [query rows, ldo]; lse [query rows, H] (log-sum-exp of the scores, what backward needs).
 /// A query that sees no key gets out = 0 and lse = -inf.
-template <class T>
-void attention_forward(const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse);
+template <class T, class Queue>
+void attention_forward(Queue& queue, const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse);
 
 /// Gradients: dq, dk, dv are assigned (same strides as q, k, v; every row of a sequence is
 /// written); dbias [H, M, M], if not null, is added to. out, lse from the forward pass, dout [query
 /// rows, ldo].
-template <class T>
-void attention_backward(const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
+template <class T, class Queue>
+void attention_backward(Queue& queue, const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
                         const T* lse, T* dq, T* dk, T* dv, T* dbias);
 
 }  // namespace mome

@@ -283,16 +283,16 @@ int64_t dbias_grain(int64_t sequences) { return std::max<int64_t>(4, (sequences 
 
 }  // namespace
 
-template <class T>
-void attention_forward(const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse) {
+template <class T, class Queue>
+void attention_forward(Queue&, const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse) {
   // Lengths differ, so threads take units as they come; each writes places of its own alone.
 #pragma omp parallel for schedule(dynamic, 2)
   for (int64_t i = 0; i < a.sequences * a.heads; ++i)
     forward_unit(Unit<T>{a, a.sequence[i / a.heads], i % a.heads}, out, ldo, lse);
 }
 
-template <class T>
-void attention_backward(const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
+template <class T, class Queue>
+void attention_backward(Queue&, const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
                         const T* lse, T* dq, T* dk, T* dv, T* dbias) {
   const int64_t grain = dbias ? dbias_grain(a.sequences) : 1;
   const int64_t chunks = chunk_count(a.sequences, grain);
@@ -319,11 +319,11 @@ void attention_backward(const AttentionArgs<T>& a, const T* out, const T* dout, 
   });
 }
 
-template void attention_forward<float>(const AttentionArgs<float>&, float*, int64_t, float*);
-template void attention_forward<double>(const AttentionArgs<double>&, double*, int64_t, double*);
-template void attention_backward<float>(const AttentionArgs<float>&, const float*, const float*,
+template void attention_forward<float>(Cpu&, const AttentionArgs<float>&, float*, int64_t, float*);
+template void attention_forward<double>(Cpu&, const AttentionArgs<double>&, double*, int64_t, double*);
+template void attention_backward<float>(Cpu&, const AttentionArgs<float>&, const float*, const float*,
                                         int64_t, const float*, float*, float*, float*, float*);
-template void attention_backward<double>(const AttentionArgs<double>&, const double*, const double*,
+template void attention_backward<double>(Cpu&, const AttentionArgs<double>&, const double*, const double*,
                                          int64_t, const double*, double*, double*, double*,
                                          double*);
 

@@ -110,8 +110,8 @@ void backward(int64_t rows, int64_t width, const T* a, const T* bias, const T* d
 
 }  // namespace
 
-template <class T>
-void bias_gelu_forward(Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias, T* out) {
+template <class T, class Queue>
+void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias, T* out) {
   switch (kind) {
     case Gelu::kErf:
       return forward<Gelu::kErf>(rows, width, a, bias, out);
@@ -122,8 +122,8 @@ void bias_gelu_forward(Gelu kind, int64_t rows, int64_t width, const T* a, const
   }
 }
 
-template <class T>
-void bias_gelu_backward(Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias,
+template <class T, class Queue>
+void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias,
                         const T* dout, T* da, T* dbias) {
   switch (kind) {
     case Gelu::kErf:
@@ -136,8 +136,8 @@ void bias_gelu_backward(Gelu kind, int64_t rows, int64_t width, const T* a, cons
 }
 
 #define MOME_INSTANTIATE(T)                                                           \
-  template void bias_gelu_forward<T>(Gelu, int64_t, int64_t, const T*, const T*, T*); \
-  template void bias_gelu_backward<T>(Gelu, int64_t, int64_t, const T*, const T*, const T*, T*, T*);
+  template void bias_gelu_forward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, T*); \
+  template void bias_gelu_backward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, const T*, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -30,7 +30,7 @@ void scale(int64_t m, int64_t n, T beta, T* c, int64_t ldc) {
 // Float: sums of at most 320 products a call (the shortest block that OpenBLAS itself keeps whole),
 // the partial results added in C, which is what it does inside. Costs 1 % of a product's time.
 template <>
-void gemm<float>(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+void gemm<float, float, Cpu>(Cpu&, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
                  int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return scale(m, n, beta, c, ldc);
@@ -45,7 +45,7 @@ void gemm<float>(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alph
 // Double, the precision of tests: fixed slices of the longer side of C, one thread each (inside our
 // parallel region OpenBLAS starts none; a single slice would escape it, hence two at least).
 template <>
-void gemm<double>(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, double alpha,
+void gemm<double, double, Cpu>(Cpu&, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, double alpha,
                   const double* a, int64_t lda, const double* b, int64_t ldb, double beta,
                   double* c, int64_t ldc) {
   if (m <= 0 || n <= 0) return;

@@ -3,16 +3,19 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 enum class Trans : uint8_t { kNo, kYes };
 
 /// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C, row-major; lda, ldb, ldc are row strides in
 /// elements of the matrices as stored. m, n or k may be 0 (k = 0 scales C by beta). beta = 0 never
-/// reads C. T is float or double. The same call gives the same bits under any number of threads.
-template <class T>
-void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-          const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
+/// reads C. Sums in Real<T>, rounded once to C, which is T or Real<T> (gradients of weights). On the CPU
+/// the same call gives the same bits under any number of threads.
+template <class T, class C, class Queue>
+void gemm(Queue& queue, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, Real<T> alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, Real<T> beta, C* c, int64_t ldc);
 
 /// Products since the start of the process: how many, and 2*m*n*k summed. Thread-safe.
 struct GemmCount {

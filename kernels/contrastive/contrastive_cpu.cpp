@@ -118,8 +118,8 @@ void column_pass(const Candidates<T>& s, T scale, Softmax<T>* columns) {
 
 }  // namespace
 
-template <class T>
-void l2_normalize_forward(int64_t rows, int64_t width, const T* x, T* y, T* inverse_norm) {
+template <class T, class Queue>
+void l2_normalize_forward(Queue&, int64_t rows, int64_t width, const T* x, T* y, T* inverse_norm) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* from = x + r * width;
@@ -134,8 +134,8 @@ void l2_normalize_forward(int64_t rows, int64_t width, const T* x, T* y, T* inve
   });
 }
 
-template <class T>
-void l2_normalize_backward(int64_t rows, int64_t width, const T* y, const T* inverse_norm,
+template <class T, class Queue>
+void l2_normalize_backward(Queue&, int64_t rows, int64_t width, const T* y, const T* inverse_norm,
                            const T* dy, T* dx) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -150,8 +150,8 @@ void l2_normalize_backward(int64_t rows, int64_t width, const T* y, const T* inv
   });
 }
 
-template <class T>
-ContrastiveResult contrastive_loss(int64_t n, T* similarity, double scale, const int64_t* image_id,
+template <class T, class Queue>
+ContrastiveResult contrastive_loss(Queue&, int64_t n, T* similarity, double scale, const int64_t* image_id,
                                    const int64_t* caption_id, double grad_scale) {
   ContrastiveResult result;
   if (n <= 0) return result;
@@ -203,9 +203,9 @@ ContrastiveResult contrastive_loss(int64_t n, T* similarity, double scale, const
 }
 
 #define MOME_INSTANTIATE(T)                                                                   \
-  template void l2_normalize_forward<T>(int64_t, int64_t, const T*, T*, T*);                  \
-  template void l2_normalize_backward<T>(int64_t, int64_t, const T*, const T*, const T*, T*); \
-  template ContrastiveResult contrastive_loss<T>(int64_t, T*, double, const int64_t*,         \
+  template void l2_normalize_forward<T>(Cpu&, int64_t, int64_t, const T*, T*, T*);                  \
+  template void l2_normalize_backward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, T*); \
+  template ContrastiveResult contrastive_loss<T>(Cpu&, int64_t, T*, double, const int64_t*,         \
                                                  const int64_t*, double);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 struct CrossEntropyResult {
@@ -13,18 +15,18 @@ struct CrossEntropyResult {
 /// logits [R, V] with row stride ld, label [R] in [0, V). On return logits hold
 /// grad_scale * (softmax - onehot): the gradient of grad_scale * sum of losses. If `keep_logits`, they
 /// are left alone (evaluation). Row maxima are subtracted: any finite logits are safe. Loss summed in double.
-template <class T>
-CrossEntropyResult cross_entropy(int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
+template <class T, class Queue>
+CrossEntropyResult cross_entropy(Queue& queue, int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
                                  const int32_t* label, double grad_scale, bool keep_logits);
 
 /// sum over all elements of (x - target)^2; x becomes grad_scale * 2 (x - target) unless keep.
-template <class T>
-double squared_error(int64_t count, T* x, const T* target, double grad_scale, bool keep);
+template <class T, class Queue>
+double squared_error(Queue& queue, int64_t count, T* x, const T* target, double grad_scale, bool keep);
 
 /// Targets for masked image modelling by pixel regression (He et al. 2022, MAE §3 "normalised
 /// pixels"): per row (patch) (v - mean) / sqrt(var + 1e-6), unbiased variance (0 for a
 /// width of 1). In place allowed.
-template <class T>
-void normalize_patches(int64_t rows, int64_t width, const T* patches, T* out);
+template <class T, class Queue>
+void normalize_patches(Queue& queue, int64_t rows, int64_t width, const T* patches, T* out);
 
 }  // namespace mome

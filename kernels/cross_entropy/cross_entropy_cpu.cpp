@@ -35,8 +35,8 @@ T maximum(int64_t n, const T* x) {
 
 }  // namespace
 
-template <class T>
-CrossEntropyResult cross_entropy(int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
+template <class T, class Queue>
+CrossEntropyResult cross_entropy(Queue&, int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
                                  const int32_t* label, double grad_scale, bool keep_logits) {
   std::vector<CrossEntropyResult>& per_row = slots<CrossEntropyResult>(std::max<int64_t>(rows, 0));
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, vocabulary));
@@ -63,8 +63,8 @@ CrossEntropyResult cross_entropy(int64_t rows, int64_t vocabulary, T* logits, in
   return total;
 }
 
-template <class T>
-double squared_error(int64_t count, T* x, const T* target, double grad_scale, bool keep) {
+template <class T, class Queue>
+double squared_error(Queue&, int64_t count, T* x, const T* target, double grad_scale, bool keep) {
   std::vector<double>& per_chunk = slots<double>(chunk_count(std::max<int64_t>(count, 0), kGrain));
   const T factor = T(2 * grad_scale);
   parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
@@ -81,8 +81,8 @@ double squared_error(int64_t count, T* x, const T* target, double grad_scale, bo
   return total;
 }
 
-template <class T>
-void normalize_patches(int64_t rows, int64_t width, const T* patches, T* out) {
+template <class T, class Queue>
+void normalize_patches(Queue&, int64_t rows, int64_t width, const T* patches, T* out) {
   if (width <= 0) return;
   parallel_chunks(rows, std::max<int64_t>(1, kGrain / width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -100,10 +100,10 @@ void normalize_patches(int64_t rows, int64_t width, const T* patches, T* out) {
 }
 
 #define MOME_INSTANTIATE(T)                                                                   \
-  template CrossEntropyResult cross_entropy<T>(int64_t, int64_t, T*, int64_t, const int32_t*, \
+  template CrossEntropyResult cross_entropy<T>(Cpu&, int64_t, int64_t, T*, int64_t, const int32_t*, \
                                                double, bool);                                 \
-  template double squared_error<T>(int64_t, T*, const T*, double, bool);                      \
-  template void normalize_patches<T>(int64_t, int64_t, const T*, T*);
+  template double squared_error<T>(Cpu&, int64_t, T*, const T*, double, bool);                      \
+  template void normalize_patches<T>(Cpu&, int64_t, int64_t, const T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -68,8 +68,8 @@ void apply(int64_t n, const uint32_t* word, uint32_t threshold, T scale, const T
 
 }  // namespace
 
-template <class T>
-void dropout(int64_t count, const T* x, double p, uint64_t seed, uint64_t step, uint64_t stream,
+template <class T, class Queue>
+void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_t step, uint64_t stream,
              T* y) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
@@ -88,8 +88,8 @@ void dropout(int64_t count, const T* x, double p, uint64_t seed, uint64_t step, 
   });
 }
 
-template <class T>
-void drop_path_scale(int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
+template <class T, class Queue>
+void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
                      uint64_t stream, T* row_scale) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
@@ -106,8 +106,8 @@ void drop_path_scale(int64_t rows, const int32_t* sample, double p, uint64_t see
 }
 
 #define MOME_INSTANTIATE(T)                                                                       \
-  template void dropout<T>(int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*);          \
-  template void drop_path_scale<T>(int64_t, const int32_t*, double, uint64_t, uint64_t, uint64_t, \
+  template void dropout<T>(Cpu&, int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*);          \
+  template void drop_path_scale<T>(Cpu&, int64_t, const int32_t*, double, uint64_t, uint64_t, uint64_t, \
                                    T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

@@ -4,8 +4,8 @@
 
 namespace mome {
 
-template <class T>
-void patches_from_images(const uint8_t* images, int64_t batch, int size, int patch,
+template <class T, class Queue>
+void patches_from_images(Queue&, const uint8_t* images, int64_t batch, int size, int patch,
                          const Normalization& normalization, T* out) {
   T value[3][256];
   for (int c = 0; c < 3; ++c)
@@ -29,9 +29,9 @@ void patches_from_images(const uint8_t* images, int64_t batch, int size, int pat
   });
 }
 
-template void patches_from_images<float>(const uint8_t*, int64_t, int, int, const Normalization&,
+template void patches_from_images<float>(Cpu&, const uint8_t*, int64_t, int, int, const Normalization&,
                                          float*);
-template void patches_from_images<double>(const uint8_t*, int64_t, int, int, const Normalization&,
+template void patches_from_images<double>(Cpu&, const uint8_t*, int64_t, int, int, const Normalization&,
                                           double*);
 
 }  // namespace mome

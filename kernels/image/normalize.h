@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 /// value = (pixel / 255 - mean[c]) / std[c]; the default is BEiT's and VLMo's (inception), range
@@ -18,8 +20,8 @@ struct Normalization {
 /// p)^2. Patches run row by row; inside a patch the order is (c, ky, kx), the flatten order of a
 /// Conv2d weight [D, 3, p, p]. p divides S. Each value is the formula in double, rounded once to T
 /// (float or double).
-template <class T>
-void patches_from_images(const uint8_t* images, int64_t batch, int size, int patch,
+template <class T, class Queue>
+void patches_from_images(Queue& queue, const uint8_t* images, int64_t batch, int size, int patch,
                          const Normalization& normalization, T* out);
 
 }  // namespace mome

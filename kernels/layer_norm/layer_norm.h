@@ -3,16 +3,18 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
-template <class T>
-void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias,
-                        T eps, T* y, T* mean, T* rstd);
+template <class T, class Queue>
+void layer_norm_forward(Queue& queue, int64_t rows, int64_t width, const T* x, const Real<T>* weight, const Real<T>* bias,
+                        Real<T> eps, T* y, Real<T>* mean, Real<T>* rstd);
 
 /// dx is assigned, or added to if `accumulate`; dweight and dbias [D] are added to (both null: the
 /// parameters are frozen). dx may alias dy.
-template <class T>
-void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* weight, const T* mean,
+template <class T, class Queue>
+void layer_norm_backward(Queue& queue, int64_t rows, int64_t width, const T* x, const T* weight, const T* mean,
                          const T* rstd, const T* dy, T* dx, bool accumulate, T* dweight, T* dbias);
 
 }  // namespace mome

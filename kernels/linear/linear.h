@@ -3,24 +3,26 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
-template <class T>
-void linear_forward(int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx, const T* weight,
+template <class T, class Queue>
+void linear_forward(Queue& queue, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx, const T* weight,
                     const T* bias, T* y, int64_t ldy);
 
 /// dx = dy W, assigned or, if `accumulate`, added. dx null: not wanted.
-template <class T>
-void linear_backward_input(int64_t rows, int64_t in, int64_t out, const T* dy, int64_t lddy,
+template <class T, class Queue>
+void linear_backward_input(Queue& queue, int64_t rows, int64_t in, int64_t out, const T* dy, int64_t lddy,
                            const T* weight, T* dx, int64_t lddx, bool accumulate);
 
 /// dW += dy^T x, db += column sums of dy (db null: not wanted; dW null: frozen, no product is run).
-template <class T>
-void linear_backward_weight(int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx,
+template <class T, class Queue>
+void linear_backward_weight(Queue& queue, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx,
                             const T* dy, int64_t lddy, T* dweight, T* dbias);
 
 /// sums[c] += sum over rows of a[r, c]; rows in chunks of fixed size, chunks added in order.
-template <class T>
-void column_sums(int64_t rows, int64_t width, const T* a, int64_t lda, T* sums);
+template <class T, class Queue>
+void column_sums(Queue& queue, int64_t rows, int64_t width, const T* a, int64_t lda, T* sums);
 
 }  // namespace mome

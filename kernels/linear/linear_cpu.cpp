@@ -7,34 +7,34 @@
 
 namespace mome {
 
-template <class T>
-void linear_forward(int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx, const T* weight,
+template <class T, class Queue>
+void linear_forward(Queue&, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx, const T* weight,
                     const T* bias, T* y, int64_t ldy) {
   if (bias)
     parallel_chunks(rows, row_grain(out), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) std::copy(bias, bias + out, y + r * ldy);
     });
-  gemm(Trans::kNo, Trans::kYes, rows, out, in, T(1), x, ldx, weight, in, bias ? T(1) : T(0), y,
+  gemm(cpu, Trans::kNo, Trans::kYes, rows, out, in, T(1), x, ldx, weight, in, bias ? T(1) : T(0), y,
        ldy);
 }
 
-template <class T>
-void linear_backward_input(int64_t rows, int64_t in, int64_t out, const T* dy, int64_t lddy,
+template <class T, class Queue>
+void linear_backward_input(Queue&, int64_t rows, int64_t in, int64_t out, const T* dy, int64_t lddy,
                            const T* weight, T* dx, int64_t lddx, bool accumulate) {
   if (!dx) return;
-  gemm(Trans::kNo, Trans::kNo, rows, in, out, T(1), dy, lddy, weight, in, T(accumulate), dx, lddx);
+  gemm(cpu, Trans::kNo, Trans::kNo, rows, in, out, T(1), dy, lddy, weight, in, T(accumulate), dx, lddx);
 }
 
-template <class T>
-void linear_backward_weight(int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx,
+template <class T, class Queue>
+void linear_backward_weight(Queue&, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx,
                             const T* dy, int64_t lddy, T* dweight, T* dbias) {
   if (dweight)
-    gemm(Trans::kYes, Trans::kNo, out, in, rows, T(1), dy, lddy, x, ldx, T(1), dweight, in);
-  if (dbias) column_sums(rows, out, dy, lddy, dbias);
+    gemm(cpu, Trans::kYes, Trans::kNo, out, in, rows, T(1), dy, lddy, x, ldx, T(1), dweight, in);
+  if (dbias) column_sums(cpu, rows, out, dy, lddy, dbias);
 }
 
-template <class T>
-void column_sums(int64_t rows, int64_t width, const T* a, int64_t lda, T* sums) {
+template <class T, class Queue>
+void column_sums(Queue&, int64_t rows, int64_t width, const T* a, int64_t lda, T* sums) {
   T* const targets[] = {sums};
   reduce_rows(rows, reduction_grain(rows), width, 1, targets,
               [&](int64_t begin, int64_t end, T* partial) {
@@ -43,13 +43,13 @@ void column_sums(int64_t rows, int64_t width, const T* a, int64_t lda, T* sums) 
 }
 
 #define MOME_INSTANTIATE(T)                                                                       \
-  template void linear_forward<T>(int64_t, int64_t, int64_t, const T*, int64_t, const T*,         \
+  template void linear_forward<T>(Cpu&, int64_t, int64_t, int64_t, const T*, int64_t, const T*,         \
                                   const T*, T*, int64_t);                                         \
-  template void linear_backward_input<T>(int64_t, int64_t, int64_t, const T*, int64_t, const T*,  \
+  template void linear_backward_input<T>(Cpu&, int64_t, int64_t, int64_t, const T*, int64_t, const T*,  \
                                          T*, int64_t, bool);                                      \
-  template void linear_backward_weight<T>(int64_t, int64_t, int64_t, const T*, int64_t, const T*, \
+  template void linear_backward_weight<T>(Cpu&, int64_t, int64_t, int64_t, const T*, int64_t, const T*, \
                                           int64_t, T*, T*);                                       \
-  template void column_sums<T>(int64_t, int64_t, const T*, int64_t, T*);
+  template void column_sums<T>(Cpu&, int64_t, int64_t, const T*, int64_t, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -42,8 +42,8 @@ int32_t pick(const std::vector<int32_t>& candidates, const std::vector<T>& weigh
 
 }  // namespace
 
-template <class T>
-void draw_negatives(int64_t n, const T* similarity, int64_t rs, int64_t cs, double scale,
+template <class T, class Queue>
+void draw_negatives(Queue&, int64_t n, const T* similarity, int64_t rs, int64_t cs, double scale,
                     const int64_t* image_id, const int64_t* caption_id, uint64_t seed,
                     uint64_t step, uint64_t stream, int32_t* negative) {
   parallel_chunks(
@@ -69,9 +69,9 @@ void draw_negatives(int64_t n, const T* similarity, int64_t rs, int64_t cs, doub
       });
 }
 
-template void draw_negatives<float>(int64_t, const float*, int64_t, int64_t, double, const int64_t*,
+template void draw_negatives<float>(Cpu&, int64_t, const float*, int64_t, int64_t, double, const int64_t*,
                                     const int64_t*, uint64_t, uint64_t, uint64_t, int32_t*);
-template void draw_negatives<double>(int64_t, const double*, int64_t, int64_t, double,
+template void draw_negatives<double>(Cpu&, int64_t, const double*, int64_t, int64_t, double,
                                      const int64_t*, const int64_t*, uint64_t, uint64_t, uint64_t,
                                      int32_t*);
 

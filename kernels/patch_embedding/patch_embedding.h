@@ -5,17 +5,19 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
-template <class T>
-void patch_embedding_forward(int64_t batch, int64_t patches, int64_t width, const T* proj,
+template <class T, class Queue>
+void patch_embedding_forward(Queue& queue, int64_t batch, int64_t patches, int64_t width, const T* proj,
                              const uint8_t* masked, const T* mask_token, const T* cls,
                              const T* position, const T* type, T* x);
 
 /// dproj [B*P, D] is assigned (0 at masked patches); dmask_token, dcls, dposition, dtype are added to;
 /// each of the five may be null.
-template <class T>
-void patch_embedding_backward(int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
+template <class T, class Queue>
+void patch_embedding_backward(Queue& queue, int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
                               const T* dx, T* dproj, T* dmask_token, T* dcls, T* dposition,
                               T* dtype);
 

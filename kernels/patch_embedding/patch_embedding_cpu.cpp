@@ -10,8 +10,8 @@
 
 namespace mome {
 
-template <class T>
-void patch_embedding_forward(int64_t batch, int64_t patches, int64_t width, const T* proj,
+template <class T, class Queue>
+void patch_embedding_forward(Queue&, int64_t batch, int64_t patches, int64_t width, const T* proj,
                              const uint8_t* masked, const T* mask_token, const T* cls,
                              const T* position, const T* type, T* x) {
   const int64_t tokens = patches + 1;
@@ -28,8 +28,8 @@ void patch_embedding_forward(int64_t batch, int64_t patches, int64_t width, cons
   });
 }
 
-template <class T>
-void patch_embedding_backward(int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
+template <class T, class Queue>
+void patch_embedding_backward(Queue&, int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
                               const T* dx, T* dproj, T* dmask_token, T* dcls, T* dposition,
                               T* dtype) {
   const int64_t tokens = patches + 1;
@@ -64,9 +64,9 @@ void patch_embedding_backward(int64_t batch, int64_t patches, int64_t width, con
 }
 
 #define MOME_INSTANTIATE(T)                                                                      \
-  template void patch_embedding_forward<T>(int64_t, int64_t, int64_t, const T*, const uint8_t*,  \
+  template void patch_embedding_forward<T>(Cpu&, int64_t, int64_t, int64_t, const T*, const uint8_t*,  \
                                            const T*, const T*, const T*, const T*, T*);          \
-  template void patch_embedding_backward<T>(int64_t, int64_t, int64_t, const uint8_t*, const T*, \
+  template void patch_embedding_backward<T>(Cpu&, int64_t, int64_t, int64_t, const uint8_t*, const T*, \
                                             T*, T*, T*, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 /// Which table row serves query i and key j, positions being text 0 … text-1 and then image tokens
@@ -23,13 +25,13 @@ struct RelativeIndex {
 RelativeIndex make_relative_index(int64_t text, int64_t grid, int64_t table_grid);
 
 /// bias[h, i, j] = table[index[i,j], column + h]; table [A, ld], bias [H, M, M].
-template <class T>
-void relative_bias_forward(const RelativeIndex& index, const T* table, int64_t ld, int64_t column,
+template <class T, class Queue>
+void relative_bias_forward(Queue& queue, const RelativeIndex& index, const T* table, int64_t ld, int64_t column,
                            int64_t heads, T* bias);
 
 /// dtable[index[i,j], column + h] += dbias[h, i, j], summed in ascending position: deterministic.
-template <class T>
-void relative_bias_backward(const RelativeIndex& index, const T* dbias, int64_t heads, T* dtable,
+template <class T, class Queue>
+void relative_bias_backward(Queue& queue, const RelativeIndex& index, const T* dbias, int64_t heads, T* dtable,
                             int64_t ld, int64_t column);
 
 }  // namespace mome

@@ -8,6 +8,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/common/queue.h"
+
 namespace mome {
 
 template <class T>
@@ -20,16 +22,16 @@ struct ResidualNorm {
   T eps = 0;
 };
 
-template <class T>
-void residual_norm_forward(const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, T* mean,
+template <class T, class Queue>
+void residual_norm_forward(Queue& queue, const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, T* mean,
                            T* rstd);
 
 /// Given dy (gradient that reaches y from later readers; null: zero) and dn (null iff no LayerNorm):
 ///   g = dy + LayerNormBackward(dn),  dx = g,  dh = g * row_scale * gamma.
 /// dx may alias dy; dh null: not wanted. dgamma, dweight, dbias [D] are added to; each may be null.
 /// Every row of x, h, y, dn is read once; parameter gradients are reduced in two stages of fixed order.
-template <class T>
-void residual_norm_backward(const ResidualNorm<T>& a, const T* h, const T* y, const T* mean,
+template <class T, class Queue>
+void residual_norm_backward(Queue& queue, const ResidualNorm<T>& a, const T* h, const T* y, const T* mean,
                             const T* rstd, const T* dy, const T* dn, T* dx, T* dh, T* dgamma,
                             T* dweight, T* dbias);
 

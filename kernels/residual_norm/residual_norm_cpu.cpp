@@ -67,8 +67,8 @@ void gamma_gradient(int64_t width, T scale, const T* h, const T* g, T* dgamma) {
 
 }  // namespace
 
-template <class T>
-void residual_norm_forward(const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, T* mean,
+template <class T, class Queue>
+void residual_norm_forward(Queue&, const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, T* mean,
                            T* rstd) {
   const int64_t width = a.width;
   if (width <= 0) return;
@@ -84,8 +84,8 @@ void residual_norm_forward(const ResidualNorm<T>& a, const T* x, const T* h, T* 
   });
 }
 
-template <class T>
-void residual_norm_backward(const ResidualNorm<T>& a, const T* h, const T* y, const T* mean,
+template <class T, class Queue>
+void residual_norm_backward(Queue&, const ResidualNorm<T>& a, const T* h, const T* y, const T* mean,
                             const T* rstd, const T* dy, const T* dn, T* dx, T* dh, T* dgamma,
                             T* dweight, T* dbias) {
   const int64_t width = a.width;
@@ -119,9 +119,9 @@ void residual_norm_backward(const ResidualNorm<T>& a, const T* h, const T* y, co
 }
 
 #define MOME_INSTANTIATE(T)                                                                      \
-  template void residual_norm_forward<T>(const ResidualNorm<T>&, const T*, const T*, T*, T*, T*, \
+  template void residual_norm_forward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*, T*, T*, T*, \
                                          T*);                                                    \
-  template void residual_norm_backward<T>(const ResidualNorm<T>&, const T*, const T*, const T*,  \
+  template void residual_norm_backward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*, const T*,  \
                                           const T*, const T*, const T*, T*, T*, T*, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

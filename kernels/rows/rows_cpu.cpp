@@ -17,8 +17,8 @@ void divide_row(int64_t width, T divisor, T* x) {
 
 }  // namespace
 
-template <class T>
-void gather_rows_forward(int64_t rows, int64_t width, const T* x, const int32_t* index, T* out) {
+template <class T, class Queue>
+void gather_rows_forward(Queue&, int64_t rows, int64_t width, const T* x, const int32_t* index, T* out) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* from = x + index[r] * width;
@@ -38,8 +38,8 @@ GatherInverse invert_gather(int64_t source_rows, const std::vector<int32_t>& ind
   return inverse;
 }
 
-template <class T>
-void gather_rows_backward(int64_t source_rows, int64_t width, const GatherInverse& inverse,
+template <class T, class Queue>
+void gather_rows_backward(Queue&, int64_t source_rows, int64_t width, const GatherInverse& inverse,
                           const T* dout, T* dx, bool accumulate) {
   parallel_chunks(source_rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
@@ -57,8 +57,8 @@ void gather_rows_backward(int64_t source_rows, int64_t width, const GatherInvers
   });
 }
 
-template <class T>
-void segment_mean_forward(int64_t segments, int64_t width, const int32_t* begin,
+template <class T, class Queue>
+void segment_mean_forward(Queue&, int64_t segments, int64_t width, const int32_t* begin,
                           const int32_t* count, const T* x, T* out) {
   // A segment is tens to hundreds of rows: one of them is work enough for a chunk.
   parallel_chunks(segments, 1, [&](int64_t first, int64_t last) {
@@ -72,8 +72,8 @@ void segment_mean_forward(int64_t segments, int64_t width, const int32_t* begin,
   });
 }
 
-template <class T>
-void segment_mean_backward(int64_t segments, int64_t width, const int32_t* begin,
+template <class T, class Queue>
+void segment_mean_backward(Queue&, int64_t segments, int64_t width, const int32_t* begin,
                            const int32_t* count, const T* dout, T* dx) {
   parallel_chunks(segments, 1, [&](int64_t first, int64_t last) {
     for (int64_t s = first; s < last; ++s) {
@@ -86,12 +86,12 @@ void segment_mean_backward(int64_t segments, int64_t width, const int32_t* begin
 }
 
 #define MOME_INSTANTIATE(T)                                                                   \
-  template void gather_rows_forward<T>(int64_t, int64_t, const T*, const int32_t*, T*);       \
-  template void gather_rows_backward<T>(int64_t, int64_t, const GatherInverse&, const T*, T*, \
+  template void gather_rows_forward<T>(Cpu&, int64_t, int64_t, const T*, const int32_t*, T*);       \
+  template void gather_rows_backward<T>(Cpu&, int64_t, int64_t, const GatherInverse&, const T*, T*, \
                                         bool);                                                \
-  template void segment_mean_forward<T>(int64_t, int64_t, const int32_t*, const int32_t*,     \
+  template void segment_mean_forward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*,     \
                                         const T*, T*);                                        \
-  template void segment_mean_backward<T>(int64_t, int64_t, const int32_t*, const int32_t*,    \
+  template void segment_mean_backward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*,    \
                                          const T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

@@ -62,8 +62,8 @@ void scatter_add(int64_t rows, int64_t width, const int32_t* key, int32_t skip, 
 
 }  // namespace
 
-template <class T>
-void text_embedding_forward(int64_t rows, int64_t width, const int32_t* token, const int32_t* pos,
+template <class T, class Queue>
+void text_embedding_forward(Queue&, int64_t rows, int64_t width, const int32_t* token, const int32_t* pos,
                             const T* word, const T* type, const T* position, T* e) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -80,21 +80,21 @@ void text_embedding_forward(int64_t rows, int64_t width, const int32_t* token, c
   });
 }
 
-template <class T>
-void text_embedding_backward(int64_t rows, int64_t width, [[maybe_unused]] int64_t vocabulary,
+template <class T, class Queue>
+void text_embedding_backward(Queue&, int64_t rows, int64_t width, [[maybe_unused]] int64_t vocabulary,
                              const int32_t* token, const int32_t* pos, int32_t pad, const T* de,
                              T* dword, T* dtype, T* dposition) {
   if (rows <= 0 || width <= 0) return;
   assert(std::all_of(token, token + rows, [&](int32_t t) { return t >= 0 && t < vocabulary; }));
   if (dword) scatter_add(rows, width, token, pad, de, dword);
-  if (dtype) column_sums(rows, width, de, width, dtype);
+  if (dtype) column_sums(cpu, rows, width, de, width, dtype);
   if (dposition) scatter_add(rows, width, pos, int32_t{-1}, de, dposition);
 }
 
 #define MOME_INSTANTIATE(T)                                                                 \
-  template void text_embedding_forward<T>(int64_t, int64_t, const int32_t*, const int32_t*, \
+  template void text_embedding_forward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*, \
                                           const T*, const T*, const T*, T*);                \
-  template void text_embedding_backward<T>(int64_t, int64_t, int64_t, const int32_t*,       \
+  template void text_embedding_backward<T>(Cpu&, int64_t, int64_t, int64_t, const int32_t*,       \
                                            const int32_t*, int32_t, const T*, T*, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

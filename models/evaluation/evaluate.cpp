@@ -43,7 +43,7 @@ WrongPictures wrong_pictures(const Dataset& dataset, const std::vector<TextRef>&
     return a == b || std::find(list.begin(), list.end(), caption_of(dataset, pairs[size_t(a)])) != list.end();
   };
   for (int64_t t = 0; t < n; ++t) {
-    gemm<float>(Trans::kNo, Trans::kNo, n, 1, dim, 1, images.data(), dim, texts.data() + t * dim, 1, 0, score.data(), 1);
+    gemm<float>(cpu, Trans::kNo, Trans::kNo, n, 1, dim, 1, images.data(), dim, texts.data() + t * dim, 1, 0, score.data(), 1);
     int32_t best = -1, any = -1;
     for (int64_t i = 0; i < n; ++i)
       if (!same(t, i) && (best < 0 || score[size_t(i)] > score[size_t(best)])) best = int32_t(i);

@@ -98,7 +98,7 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
     block.resize(size_t(std::min(rows, kBlock) * gallery));
     for (int64_t begin = 0; begin < rows; begin += kBlock) {
       const int64_t n = std::min(kBlock, rows - begin);
-      gemm<float>(Trans::kNo, Trans::kYes, n, gallery, dim, 1, queries + begin * dim, dim, features, dim, 0, block.data(), gallery);
+      gemm<float>(cpu, Trans::kNo, Trans::kYes, n, gallery, dim, 1, queries + begin * dim, dim, features, dim, 0, block.data(), gallery);
       std::vector<int64_t> found(size_t(n), -1);
       parallel_chunks(n, 1, [&](int64_t b, int64_t e) {
         for (int64_t r = b; r < e; ++r)
@@ -136,7 +136,7 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
 
 std::vector<std::pair<int32_t, float>> nearest(int64_t count, int64_t dim, const float* features, const float* query, int64_t k) {
   std::vector<float> score(static_cast<size_t>(count));
-  gemm<float>(Trans::kNo, Trans::kNo, count, 1, dim, 1, features, dim, query, 1, 0, score.data(), 1);
+  gemm<float>(cpu, Trans::kNo, Trans::kNo, count, 1, dim, 1, features, dim, query, 1, 0, score.data(), 1);
   std::vector<int32_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), 0);
   k = std::min(k, count);

@@ -63,7 +63,7 @@ Var* MomeModel::drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_
   const int64_t rows = int64_t(sample.size());
   Var* scale = tape.output(rows, 1, parameters_.dtype(), {});
   dispatch(parameters_.dtype(), [&]<class T>() {
-    drop_path_scale<T>(rows, sample.data(), rate, options.seed, options.step,
+    drop_path_scale<T>(cpu, rows, sample.data(), rate, options.seed, options.step,
                        options.pass * kPassStreams + uint64_t(2 * block + branch) + 1, scale->value.as<T>());
   });
   return scale;

@@ -30,7 +30,7 @@ void assign(int64_t rows, int64_t width, const float* x, int64_t entries, const 
   std::vector<float> products(size_t(std::min(rows, kBlock) * entries));
   for (int64_t begin = 0; begin < rows; begin += kBlock) {
     const int64_t n = std::min(kBlock, rows - begin);
-    gemm<float>(Trans::kNo, Trans::kYes, n, entries, width, 1, x + begin * width, width, e, width, 0, products.data(), entries);
+    gemm<float>(cpu, Trans::kNo, Trans::kYes, n, entries, width, 1, x + begin * width, width, e, width, 0, products.data(), entries);
     parallel_chunks(n, 32, [&](int64_t b, int64_t end) {
       for (int64_t r = b; r < end; ++r) {
         const float* p = products.data() + r * entries;

@@ -102,9 +102,9 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
       dispatch(s->value.dtype, [&]<class T>() {
         const T* v = s->value.as<T>();
         const double sharp = std::exp(double(*scale->value.as<T>()));
-        draw_negatives<T>(n, v, 1, n, sharp, batch.image_ids.data(), batch.caption_ids.data(), context.seed, context.step, 0,
+        draw_negatives<T>(cpu, n, v, 1, n, sharp, batch.image_ids.data(), batch.caption_ids.data(), context.seed, context.step, 0,
                           negatives.image.data());
-        draw_negatives<T>(n, v, n, 1, stage.itm_texts == "random" ? 0.0 : sharp, batch.image_ids.data(), batch.caption_ids.data(),
+        draw_negatives<T>(cpu, n, v, n, 1, stage.itm_texts == "random" ? 0.0 : sharp, batch.image_ids.data(), batch.caption_ids.data(),
                           context.seed, context.step, 1, negatives.text.data());
       });
     }

@@ -20,7 +20,7 @@ Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena) {
   MOME_CHECK(batch.image_size == c.image_size);
   Tensor patches = arena.tensor(batch.size * c.patches(), 3 * c.patch * c.patch, model.parameters().dtype());
   dispatch(patches.dtype, [&]<class T>() {
-    patches_from_images<T>(batch.images.data(), batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
+    patches_from_images<T>(cpu, batch.images.data(), batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
   });
   return patches;
 }
@@ -82,8 +82,8 @@ Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor pat
   } else {
     Tensor target = context.arena.tensor(int64_t(target_rows.size()), patches.cols, patches.dtype);
     dispatch(target.dtype, [&]<class T>() {
-      gather_rows_forward<T>(target.rows, target.cols, patches.as<T>(), target_rows.data(), target.as<T>());
-      normalize_patches<T>(target.rows, target.cols, target.as<T>(), target.as<T>());
+      gather_rows_forward<T>(cpu, target.rows, target.cols, patches.as<T>(), target_rows.data(), target.as<T>());
+      normalize_patches<T>(cpu, target.rows, target.cols, target.as<T>(), target.as<T>());
     });
     metrics.add("loss", squared_error_loss(tape, x, target, 1).loss);
     context.arena.release(target.data);

@@ -64,7 +64,19 @@ void Tape::backward() {
   clear();
 }
 
+const void* Tape::on_device(const void* host, size_t bytes) {
+  if (device().is_host() || bytes == 0) return host;
+  void*& copy = uploads_[host];
+  if (!copy) {
+    copy = arena_.allocate(bytes);
+    device().upload(copy, host, bytes);
+  }
+  return copy;
+}
+
 void Tape::clear() {
+  for (const auto& [host, copy] : uploads_) arena_.release(copy);
+  uploads_.clear();
   for (Node& node : nodes_) free_node(node);
   nodes_.clear();
   for (Var& v : vars_) {

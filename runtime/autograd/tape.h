@@ -20,6 +20,7 @@
 #include <deque>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <vector>
 
 #include "runtime/core/arena.h"
@@ -70,7 +71,15 @@ class Tape {
   /// Frees everything on the tape.
   void clear();
 
+  /// A host array that a kernel reads: itself on the CPU, else a copy, made once a tape. The vector stays as it is until
+  /// the tape is cleared.
+  template <class T>
+  const T* on_device(const std::vector<T>& host) {
+    return static_cast<const T*>(on_device(host.data(), host.size() * sizeof(T)));
+  }
+
   Arena& arena() { return arena_; }
+  Device& device() { return arena_.device(); }
   bool recording() const { return record_; }
   size_t size() const { return nodes_.size(); }
 
@@ -81,11 +90,13 @@ class Tape {
     std::function<void()> backward;
   };
   void free_node(Node& node);
+  const void* on_device(const void* host, size_t bytes);
 
   Arena& arena_;
   bool record_;
   std::deque<Var> vars_;  // stable addresses
   std::vector<Node> nodes_;
+  std::map<const void*, void*> uploads_;
 };
 
 }  // namespace mome

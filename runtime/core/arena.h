@@ -7,19 +7,20 @@
 #include <algorithm>
 #include <map>
 
-#include "runtime/core/tensor.h"
+#include "runtime/core/device.h"
 
 namespace mome {
 
 class Arena {
  public:
-  /// Reserves `bytes` of address space; pages cost memory only once touched.
-  explicit Arena(size_t bytes = size_t{1} << 38);
+  /// On the CPU `bytes` of address space are reserved; pages cost memory only once touched. On a GPU the memory is taken at
+  /// once: by default all that is free but a margin. The simt device hands out each block apart, with red zones.
+  explicit Arena(Device& device = Device::host(), size_t bytes = 0);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  /// Uninitialised block, 64-byte aligned. Throws Error when the reservation is exhausted.
+  /// Uninitialised block, 256-byte aligned. Throws Error when the reservation is exhausted.
   void* allocate(size_t bytes);
   /// Gives back a block that allocate() returned.
   void release(void* block);
@@ -29,10 +30,12 @@ class Arena {
   Tensor tensor(int64_t rows, int64_t cols, DType dtype);
   Tensor zeros(int64_t rows, int64_t cols, DType dtype);
 
+  Device& device() const { return device_; }
   size_t in_use() const { return in_use_; }
   size_t peak() const { return peak_; }  // largest in_use() so far
 
  private:
+  Device& device_;
   char* base_ = nullptr;
   size_t size_ = 0, in_use_ = 0, peak_ = 0;
   std::map<size_t, size_t> free_;  // offset -> bytes, coalesced

@@ -1,22 +1,25 @@
-// A tensor is a view: a pointer, a dtype, a device and a matrix shape [rows, cols], rows contiguous.
+// A tensor is a view: a pointer, a dtype and a matrix shape [rows, cols], rows contiguous.
 // Packed tokens need no more axes; a vector is [1, n]. Whoever made the memory owns it (an arena, a
-// parameter set, a batch); copying a Tensor copies the view.
+// parameter set, a batch), and knows the device that it lies on; copying a Tensor copies the view.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/common/half.h"
 #include "runtime/core/error.h"
 
 namespace mome {
 
-enum class DType : uint8_t { kF32, kF64, kI32, kU8 };  // f16 and bf16 come with the cuda device
-enum class Device : uint8_t { kCpu };                  // cuda and simt are to follow
+enum class DType : uint8_t { kF32, kF64, kI32, kU8, kF16, kBF16, kI64 };
 
 constexpr size_t size_of(DType t) {
   switch (t) {
     case DType::kF32:
     case DType::kI32: return 4;
-    case DType::kF64: return 8;
+    case DType::kF64:
+    case DType::kI64: return 8;
+    case DType::kF16:
+    case DType::kBF16: return 2;
     case DType::kU8: return 1;
   }
   return 0;
@@ -27,12 +30,17 @@ template <> constexpr DType dtype_of<float>() { return DType::kF32; }
 template <> constexpr DType dtype_of<double>() { return DType::kF64; }
 template <> constexpr DType dtype_of<int32_t>() { return DType::kI32; }
 template <> constexpr DType dtype_of<uint8_t>() { return DType::kU8; }
+template <> constexpr DType dtype_of<int64_t>() { return DType::kI64; }
+template <> constexpr DType dtype_of<half>() { return DType::kF16; }
+template <> constexpr DType dtype_of<bf16>() { return DType::kBF16; }
+
+/// The dtype of Real<T>: parameters, statistics and losses of a computation in `t`.
+constexpr DType real_dtype(DType t) { return t == DType::kF64 ? t : DType::kF32; }
 
 struct Tensor {
   void* data = nullptr;
   int64_t rows = 0, cols = 0;
   DType dtype = DType::kF32;
-  Device device = Device::kCpu;
 
   explicit operator bool() const { return data != nullptr; }
   int64_t count() const { return rows * cols; }
@@ -54,15 +62,5 @@ struct Tensor {
     return t;
   }
 };
-
-/// Calls f.template operator()<float>() or <double>(): the one place where a floating dtype becomes a type.
-template <class F>
-decltype(auto) dispatch(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::kF32: return f.template operator()<float>();
-    case DType::kF64: return f.template operator()<double>();
-    default: throw std::logic_error("a floating dtype was expected");
-  }
-}
 
 }  // namespace mome

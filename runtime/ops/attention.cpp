@@ -38,8 +38,8 @@ Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t h
   const int64_t d = kv ? q->cols() : q->cols() / 3;
   Var* out = tape.output(q->rows(), d, dtype, {q, kv, bias});
   Tensor lse = tape.scratch(q->rows(), heads, dtype);
-  dispatch(dtype, [&]<class T>() {
-    attention_forward<T>(arguments<T>(q, kv, rows, heads, bias, causal), out->value.as<T>(), d, lse.as<T>());
+  dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
+    attention_forward<T>(queue, arguments<T>(q, kv, rows, heads, bias, causal), out->value.as<T>(), d, lse.as<T>());
   });
   if (!tape.wants(out)) {
     tape.free(lse);
@@ -47,7 +47,7 @@ Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t h
   }
   const AttentionRows* r = &rows;
   tape.record({out}, {lse}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
       bool add = false;
       const AttentionArgs<T> a = arguments<T>(q, kv, *r, heads, bias, causal);
       // The projection that made q, k and v is a frozen model's when they need no gradient, yet the bias may.
@@ -65,7 +65,7 @@ Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t h
         if (!add) std::fill_n(dbias.as<T>(), dbias.count(), T(0));
       }
       T* dk = kv ? dkv.as<T>() : dq.as<T>() + d;
-      attention_backward<T>(a, out->value.as<T>(), out->grad.as<T>(), d, lse.as<T>(), dq.as<T>(), dk, dk + d, dbias.as<T>());
+      attention_backward<T>(queue, a, out->value.as<T>(), out->grad.as<T>(), d, lse.as<T>(), dq.as<T>(), dk, dk + d, dbias.as<T>());
       if (!wants_q) tape.free(dq);
       if (kv && !wants_kv) tape.free(dkv);
     });
@@ -77,15 +77,15 @@ Var* relative_bias(Tape& tape, Var* table, const RelativeIndex& index, int64_t l
   const DType dtype = table->value.dtype;
   MOME_CHECK(table->rows() == index.table_rows && table->cols() >= (layer + 1) * heads);
   Var* bias = tape.output(heads, index.size * index.size, dtype, {table});
-  dispatch(dtype, [&]<class T>() {
-    relative_bias_forward<T>(index, table->value.as<T>(), table->cols(), layer * heads, heads, bias->value.as<T>());
+  dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
+    relative_bias_forward<T>(queue, index, table->value.as<T>(), table->cols(), layer * heads, heads, bias->value.as<T>());
   });
   if (!tape.wants(bias)) return bias;
   const RelativeIndex* i = &index;
   tape.record({bias}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
       bool add = false;
-      relative_bias_backward<T>(*i, bias->grad.as<T>(), heads, tape.grad(table, &add).as<T>(), table->cols(), layer * heads);
+      relative_bias_backward<T>(queue, *i, bias->grad.as<T>(), heads, tape.grad(table, &add).as<T>(), table->cols(), layer * heads);
     });
   });
   return bias;

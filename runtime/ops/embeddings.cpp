@@ -10,16 +10,16 @@ Var* text_embedding(Tape& tape, Var* word, Var* type, Var* position, const std::
   const int64_t rows = int64_t(token.size()), width = word->cols(), vocabulary = word->rows();
   const DType dtype = word->value.dtype;
   Var* e = tape.output(rows, width, dtype, {word, type, position});
-  dispatch(dtype, [&]<class T>() {
-    text_embedding_forward<T>(rows, width, token.data(), pos.data(), word->value.as<T>(), type->value.as<T>(),
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    text_embedding_forward<T>(q, rows, width, token.data(), pos.data(), word->value.as<T>(), type->value.as<T>(),
                               position ? position->value.as<T>() : nullptr, e->value.as<T>());
   });
   if (!tape.wants(e)) return e;
   const int32_t *t = token.data(), *p = pos.data();
   tape.record({e}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
-      text_embedding_backward<T>(rows, width, vocabulary, t, p, pad, e->grad.as<T>(), tape.grad(word, &add).as<T>(),
+      text_embedding_backward<T>(q, rows, width, vocabulary, t, p, pad, e->grad.as<T>(), tape.grad(word, &add).as<T>(),
                                  tape.grad(type, &add).as<T>(), position ? tape.grad(position, &add).as<T>() : nullptr);
     });
   });
@@ -30,7 +30,7 @@ Var* add_row(Tape& tape, Var* x, Var* row) {
   const int64_t rows = x->rows(), width = x->cols();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x, row});
-  dispatch(dtype, [&]<class T>() {
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
     const T *in = x->value.as<T>(), *r = row->value.as<T>();
     T* out = y->value.as<T>();
 #pragma omp parallel for
@@ -39,9 +39,9 @@ Var* add_row(Tape& tape, Var* x, Var* row) {
   });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
-      if (Tensor dr = tape.grad(row, &add)) column_sums<T>(rows, width, y->grad.as<T>(), width, dr.as<T>());
+      if (Tensor dr = tape.grad(row, &add)) column_sums<T>(q, rows, width, y->grad.as<T>(), width, dr.as<T>());
       if (!tape.move_grad(y, x) && x->needs_grad) throw std::logic_error("add_row: x has another reader");
     });
   });
@@ -55,19 +55,19 @@ Var* patch_embedding(Tape& tape, Var* proj, int64_t batch, int64_t patches, Var*
   const DType dtype = proj->value.dtype;
   Var* x = tape.output(batch * (patches + 1), width, dtype, {proj, cls, position, type, masked ? mask_token : nullptr});
   const uint8_t* mask = masked ? masked->data() : nullptr;
-  dispatch(dtype, [&]<class T>() {
-    patch_embedding_forward<T>(batch, patches, width, proj->value.as<T>(), mask, mask ? mask_token->value.as<T>() : nullptr,
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    patch_embedding_forward<T>(q, batch, patches, width, proj->value.as<T>(), mask, mask ? mask_token->value.as<T>() : nullptr,
                                cls->value.as<T>(), position ? position->value.as<T>() : nullptr,
                                type ? type->value.as<T>() : nullptr, x->value.as<T>());
   });
   if (!tape.wants(x)) return x;
   tape.record({x}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       const auto grad = [&](Var* v) { return v ? tape.grad(v, &add).as<T>() : nullptr; };
       T* dproj = grad(proj);
       MOME_CHECK(!dproj || !add);
-      patch_embedding_backward<T>(batch, patches, width, mask, x->grad.as<T>(), dproj, mask ? grad(mask_token) : nullptr,
+      patch_embedding_backward<T>(q, batch, patches, width, mask, x->grad.as<T>(), dproj, mask ? grad(mask_token) : nullptr,
                                   grad(cls), grad(position), grad(type));
     });
   });

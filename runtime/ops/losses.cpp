@@ -9,17 +9,17 @@ Var* l2_normalize(Tape& tape, Var* x) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x});
   Tensor inverse = tape.scratch(rows, 1, dtype);
-  dispatch(dtype, [&]<class T>() { l2_normalize_forward<T>(rows, width, x->value.as<T>(), y->value.as<T>(), inverse.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { l2_normalize_forward<T>(q, rows, width, x->value.as<T>(), y->value.as<T>(), inverse.as<T>()); });
   if (!tape.wants(y)) {
     tape.free(inverse);
     return y;
   }
   tape.record({y}, {inverse}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      l2_normalize_backward<T>(rows, width, y->value.as<T>(), inverse.as<T>(), y->grad.as<T>(), dx.as<T>());
+      l2_normalize_backward<T>(q, rows, width, y->value.as<T>(), inverse.as<T>(), y->grad.as<T>(), dx.as<T>());
     });
   });
   return y;
@@ -33,8 +33,8 @@ LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& 
   out.count = rows;
   if (rows == 0) return out;
   const bool train = tape.wants(logits);
-  CrossEntropyResult r = dispatch(logits->value.dtype, [&]<class T>() {
-    return cross_entropy<T>(rows, vocabulary, logits->value.as<T>(), vocabulary, labels.data(), weight / double(rows), !train);
+  CrossEntropyResult r = dispatch(tape.device(), logits->value.dtype, [&]<class T>(auto& q) {
+    return cross_entropy<T>(q, rows, vocabulary, logits->value.as<T>(), vocabulary, labels.data(), weight / double(rows), !train);
   });
   if (train) logits->grad = logits->value;
   out.loss = r.loss / double(rows);
@@ -49,8 +49,8 @@ LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight) {
   out.count = x->rows();
   if (n == 0) return out;
   const bool train = tape.wants(x);
-  out.loss = dispatch(x->value.dtype, [&]<class T>() {
-    return squared_error<T>(n, x->value.as<T>(), target.as<T>(), weight / double(n), !train);
+  out.loss = dispatch(tape.device(), x->value.dtype, [&]<class T>(auto& q) {
+    return squared_error<T>(q, n, x->value.as<T>(), target.as<T>(), weight / double(n), !train);
   }) / double(n);
   if (train) x->grad = x->value;
   return out;
@@ -59,9 +59,9 @@ LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight) {
 ContrastiveResult contrastive_loss(Tape& tape, Var* s, Var* logit_scale, const int64_t* image_id, const int64_t* caption_id,
                                    double weight) {
   const DType dtype = s->value.dtype;
-  return dispatch(dtype, [&]<class T>() {
+  return dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
     const double scale = std::exp(double(*logit_scale->value.as<T>()));
-    ContrastiveResult r = contrastive_loss<T>(s->rows(), s->value.as<T>(), scale, image_id, caption_id, weight);
+    ContrastiveResult r = contrastive_loss<T>(q, s->rows(), s->value.as<T>(), scale, image_id, caption_id, weight);
     if (tape.wants(s)) s->grad = s->value;
     // d loss / d log(scale) = scale * d loss / d scale
     if (logit_scale->needs_grad) *logit_scale->grad.as<T>() += T(r.dscale * scale);

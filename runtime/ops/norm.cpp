@@ -9,8 +9,8 @@ Var* layer_norm(Tape& tape, Var* x, Var* weight, Var* bias, double eps) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x, weight, bias});
   Tensor mean = tape.scratch(1, rows, dtype), rstd = tape.scratch(1, rows, dtype);
-  dispatch(dtype, [&]<class T>() {
-    layer_norm_forward<T>(rows, width, x->value.as<T>(), weight->value.as<T>(), bias->value.as<T>(), T(eps),
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    layer_norm_forward<T>(q, rows, width, x->value.as<T>(), weight->value.as<T>(), bias->value.as<T>(), T(eps),
                           y->value.as<T>(), mean.as<T>(), rstd.as<T>());
   });
   if (!tape.wants(y)) {
@@ -19,13 +19,13 @@ Var* layer_norm(Tape& tape, Var* x, Var* weight, Var* bias, double eps) {
     return y;
   }
   tape.record({y}, {mean, rstd}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false, ignored = false;
       Tensor dw = tape.grad(weight, &ignored), db = tape.grad(bias, &ignored);
       Tensor dx = tape.grad(x, &add);
       // Parameters trained above a frozen input still need the pass; its dx then overwrites dy, which nobody reads again.
       if (!dx) dx = y->grad, add = false;
-      layer_norm_backward<T>(rows, width, x->value.as<T>(), weight->value.as<T>(), mean.as<T>(), rstd.as<T>(),
+      layer_norm_backward<T>(q, rows, width, x->value.as<T>(), weight->value.as<T>(), mean.as<T>(), rstd.as<T>(),
                              y->grad.as<T>(), dx.as<T>(), add, dw.as<T>(), db.as<T>());
     });
   });
@@ -65,9 +65,9 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
   const auto part = []<class T>(Tensor t, const NormRange& r) -> T* {
     return t ? t.slice(r.begin, r.count).as<T>() : nullptr;
   };
-  dispatch(dtype, [&]<class T>() {
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
     for (const NormRange& r : parts)
-      residual_norm_forward<T>(part_args.template operator()<T>(r), part.template operator()<T>(x->value, r),
+      residual_norm_forward<T>(q, part_args.template operator()<T>(r), part.template operator()<T>(x->value, r),
                                part.template operator()<T>(h->value, r), part.template operator()<T>(y->value, r),
                                norm ? part.template operator()<T>(n->value, r) : nullptr,
                                part.template operator()<T>(mean, r), part.template operator()<T>(rstd, r));
@@ -81,7 +81,7 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
   std::vector<Tensor> saved;
   if (norm) saved = {mean, rstd};
   const auto backward = [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       // n may be unread (a stream that ends here): then only dy comes through.
       const bool with_norm = n && n->grad;
       // The residual stream's gradient is one buffer that travels down: dy becomes dx in place.
@@ -99,7 +99,7 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
         if (!with_norm) a.weight = nullptr, a.bias = nullptr;
         Tensor dw = with_norm ? tape.grad(r.weight, &add) : Tensor{};
         Tensor db = with_norm ? tape.grad(r.bias, &add) : Tensor{};
-        residual_norm_backward<T>(
+        residual_norm_backward<T>(q, 
             a, part.template operator()<T>(h->value, r), part.template operator()<T>(y->value, r),
             part.template operator()<T>(mean, r), part.template operator()<T>(rstd, r),
             part.template operator()<T>(dy, r), with_norm ? part.template operator()<T>(n->grad, r) : nullptr,

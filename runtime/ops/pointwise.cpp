@@ -9,14 +9,14 @@ Var* gelu(Tape& tape, Var* x, Gelu kind) {
   const int64_t rows = x->rows(), width = x->cols();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x});
-  dispatch(dtype, [&]<class T>() { bias_gelu_forward<T>(kind, rows, width, x->value.as<T>(), nullptr, y->value.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { bias_gelu_forward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->value.as<T>()); });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      bias_gelu_backward<T>(kind, rows, width, x->value.as<T>(), nullptr, y->grad.as<T>(), dx.as<T>(), nullptr);
+      bias_gelu_backward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->grad.as<T>(), dx.as<T>(), nullptr);
     });
   });
   return y;
@@ -26,14 +26,14 @@ Var* gelu(Tape& tape, Var* x, Gelu kind) {
 Var* tanh(Tape& tape, Var* x) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
-  dispatch(dtype, [&]<class T>() {
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
     const T* in = x->value.as<T>();
     T* out = y->value.as<T>();
     for (int64_t i = 0; i < x->value.count(); ++i) out[i] = std::tanh(in[i]);
   });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
@@ -50,14 +50,14 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
   const int64_t count = x->value.count();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
-  dispatch(dtype, [&]<class T>() { mome::dropout<T>(count, x->value.as<T>(), p, seed, step, stream, y->value.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { mome::dropout<T>(q, count, x->value.as<T>(), p, seed, step, stream, y->value.as<T>()); });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      mome::dropout<T>(count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
+      mome::dropout<T>(q, count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
     });
   });
   return y;

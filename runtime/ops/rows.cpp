@@ -21,16 +21,16 @@ Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan) {
   MOME_CHECK(int64_t(plan.inverse.begin.size()) == source + 1);
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x});
-  dispatch(dtype, [&]<class T>() {
-    gather_rows_forward<T>(rows, width, x->value.as<T>(), plan.index.data(), y->value.as<T>());
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    gather_rows_forward<T>(q, rows, width, x->value.as<T>(), plan.index.data(), y->value.as<T>());
   });
   if (!tape.wants(y)) return y;
   const GatherPlan* p = &plan;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
-      gather_rows_backward<T>(source, width, p->inverse, y->grad.as<T>(), dx.as<T>(), add);
+      gather_rows_backward<T>(q, source, width, p->inverse, y->grad.as<T>(), dx.as<T>(), add);
     });
   });
   return y;
@@ -62,17 +62,17 @@ Var* segment_mean(Tape& tape, Var* x, const Segments& segments) {
   const int64_t n = int64_t(segments.begin.size()), width = x->cols();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(n, width, dtype, {x});
-  dispatch(dtype, [&]<class T>() {
-    segment_mean_forward<T>(n, width, segments.begin.data(), segments.count.data(), x->value.as<T>(), y->value.as<T>());
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    segment_mean_forward<T>(q, n, width, segments.begin.data(), segments.count.data(), x->value.as<T>(), y->value.as<T>());
   });
   if (!tape.wants(y)) return y;
   const Segments* s = &segments;
   tape.record({y}, {}, [=, &tape] {
-    dispatch(dtype, [&]<class T>() {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       if (!add) std::fill_n(dx.as<T>(), dx.count(), T(0));
-      segment_mean_backward<T>(n, width, s->begin.data(), s->count.data(), y->grad.as<T>(), dx.as<T>());
+      segment_mean_backward<T>(q, n, width, s->begin.data(), s->count.data(), y->grad.as<T>(), dx.as<T>());
     });
   });
   return y;

@@ -89,7 +89,7 @@ Tensor ParameterSet::view(void* arena, int i) const {
   if (!arena) return {};
   const int64_t rows = p.shape.size() < 2 ? 1 : p.shape[0];
   return {static_cast<char*>(arena) + size_t(p.begin) * size_of(dtype_), rows,
-          rows ? p.count / rows : 0, dtype_, Device::kCpu};
+          rows ? p.count / rows : 0, dtype_};
 }
 
 std::vector<AdamWRange> ParameterSet::trained_ranges() const {

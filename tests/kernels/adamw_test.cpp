@@ -58,7 +58,7 @@ State<T> five_steps(F&& step) {
 template <class T>
 State<T> run() {
   return five_steps<T>([](const AdamWStep& s, const std::vector<T>& g, State<T>* state) {
-    adamw(s, int64_t(kRanges.size()), kRanges.data(), state->w.data(), g.data(), state->m.data(),
+    adamw(cpu, s, int64_t(kRanges.size()), kRanges.data(), state->w.data(), g.data(), state->m.data(),
           state->v.data());
   });
 }
@@ -89,7 +89,7 @@ TEST(AdamW, FormOfEpsAndOrderOfDecay) {
   const AdamWRange range{0, 1, 1, 0.2};
   double w = 3, m = 0, v = 0;
   const double g = 2;
-  adamw(s, 1, &range, &w, &g, &m, &v);
+  adamw(cpu, s, 1, &range, &w, &g, &m, &v);
   const double stepped = 3 - 0.5 * 2 / (2 + 0.1 / std::sqrt(0.02));
   EXPECT_NEAR(w, stepped * (1 - 0.5 * 0.2), 1e-14);
   EXPECT_NEAR(m, 0.2, 1e-15);
@@ -110,7 +110,7 @@ TEST(AdamW, ElementsOutsideTheRangesStay) {
       EXPECT_EQ(after.v[i], 0) << i;
     }
   }
-  adamw<float>(step_of(1), 0, nullptr, nullptr, nullptr, nullptr, nullptr);
+  adamw<float>(cpu, step_of(1), 0, nullptr, nullptr, nullptr, nullptr, nullptr);
 }
 
 TEST(AdamW, ZeroGradientOnlyDecays) {
@@ -118,7 +118,7 @@ TEST(AdamW, ZeroGradientOnlyDecays) {
   const AdamWRange range{0, 3, 1, 0.5};
   AdamWStep s;
   s.lr = 0.1;
-  adamw(s, 1, &range, w.data(), g.data(), m.data(), v.data());
+  adamw(cpu, s, 1, &range, w.data(), g.data(), m.data(), v.data());
   EXPECT_TRUE(testing::close_to(w, std::vector<double>{0.95, -1.9, 2.85}, 1e-15));
 }
 
@@ -127,20 +127,20 @@ TEST(SquaredNorm, SumsTheRangesInDouble) {
   long double want = 0;
   for (const AdamWRange& r : kRanges)
     for (int64_t i = r.begin; i < r.end; ++i) want += (long double)g[i] * g[i];
-  const double got = squared_norm(int64_t(kRanges.size()), kRanges.data(), g.data());
+  const double got = squared_norm(cpu, int64_t(kRanges.size()), kRanges.data(), g.data());
   EXPECT_NEAR(got, double(want), 1e-13 * double(want));
-  EXPECT_EQ(squared_norm<float>(0, nullptr, nullptr), 0);
+  EXPECT_EQ(squared_norm<float>(cpu, 0, nullptr, nullptr), 0);
 }
 
 // Squares beyond the range of float must not overflow, and a broken gradient must show.
 TEST(SquaredNorm, LargeNanAndInf) {
   const AdamWRange all{0, kSize, 1, 0};
   std::vector<float> g(kSize, 1e30f);
-  EXPECT_NEAR(squared_norm(1, &all, g.data()) / (double(1e30f) * double(1e30f) * kSize), 1, 1e-12);
+  EXPECT_NEAR(squared_norm(cpu, 1, &all, g.data()) / (double(1e30f) * double(1e30f) * kSize), 1, 1e-12);
   g[kSize - 1] = INFINITY;
-  EXPECT_EQ(squared_norm(1, &all, g.data()), INFINITY);
+  EXPECT_EQ(squared_norm(cpu, 1, &all, g.data()), INFINITY);
   g[7] = NAN;
-  EXPECT_TRUE(std::isnan(squared_norm(1, &all, g.data())));
+  EXPECT_TRUE(std::isnan(squared_norm(cpu, 1, &all, g.data())));
 }
 
 TEST(MovingAverage, IsTheFormula) {
@@ -148,7 +148,7 @@ TEST(MovingAverage, IsTheFormula) {
     const auto w = normal_vector<double>(n, 1), before = normal_vector<double>(n, 2);
     auto average = before;
     std::vector<double> want(n);
-    moving_average(n, 0.995, w.data(), average.data());
+    moving_average(cpu, n, 0.995, w.data(), average.data());
     for (int64_t i = 0; i < n; ++i) want[i] = 0.995 * before[i] + (1 - 0.995) * w[i];
     EXPECT_TRUE(testing::close_to(average, want, 1e-15));
   }
@@ -158,12 +158,12 @@ TEST(AdamW, ThreadsDoNotChangeBits) {
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     const State<float> s = run<float>();
     std::vector<float> average = s.m;
-    moving_average(kSize, 0.9, s.w.data(), average.data());
+    moving_average(cpu, kSize, 0.9, s.w.data(), average.data());
     return testing::joined(s.w, s.m, s.v, average);
   }));
   const auto g = normal_vector<float>(kSize, 3);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
-    return std::vector<double>{squared_norm(int64_t(kRanges.size()), kRanges.data(), g.data())};
+    return std::vector<double>{squared_norm(cpu, int64_t(kRanges.size()), kRanges.data(), g.data())};
   }));
 }
 

@@ -89,8 +89,8 @@ Result<T> run(const Batch& b) {
   a.q = q.data(), a.ldq = b.ldq, a.k = k.data(), a.ldk = b.ldk, a.v = v.data(), a.ldv = b.ldv;
   a.bias = b.with_bias ? bias.data() : nullptr, a.bias_size = b.bias_size, a.causal = b.causal;
   Result<T> r = blank<T>(b);
-  attention_forward(a, r.out.data(), b.ldo, r.lse.data());
-  attention_backward(a, r.out.data(), dout.data(), b.ldo, r.lse.data(), r.dq.data(), r.dk.data(),
+  attention_forward(cpu, a, r.out.data(), b.ldo, r.lse.data());
+  attention_backward(cpu, a, r.out.data(), dout.data(), b.ldo, r.lse.data(), r.dq.data(), r.dk.data(),
                      r.dv.data(), b.with_bias ? r.dbias.data() : nullptr);
   return r;
 }

@@ -62,8 +62,8 @@ struct Case {
   Outputs<T> run(Gelu kind) const {
     const T* b = with_bias ? bias.data() : nullptr;
     Outputs<T> o{std::vector<T>(a.size()), std::vector<T>(a.size()), std::vector<T>(width, 0)};
-    bias_gelu_forward(kind, rows, width, a.data(), b, o.out.data());
-    bias_gelu_backward(kind, rows, width, a.data(), b, dout.data(), o.da.data(), o.db.data());
+    bias_gelu_forward(cpu, kind, rows, width, a.data(), b, o.out.data());
+    bias_gelu_backward(cpu, kind, rows, width, a.data(), b, dout.data(), o.da.data(), o.db.data());
     return o;
   }
   Outputs<T> plain(Gelu kind) const {
@@ -114,7 +114,7 @@ TEST(BiasGelu, GradientsMatchFiniteDifferences) {
     const Outputs<double> got = c.run(kind);
     const auto loss = [&](const std::vector<double>& a, const std::vector<double>& bias) {
       std::vector<double> out(a.size());
-      bias_gelu_forward(kind, 5, 11, a.data(), bias.data(), out.data());
+      bias_gelu_forward(cpu, kind, 5, 11, a.data(), bias.data(), out.data());
       return testing::weighted_sum(out, c.dout);
     };
     EXPECT_TRUE(testing::gradient_matches([&](auto& a) { return loss(a, c.bias); }, c.a, got.da));
@@ -127,8 +127,8 @@ TEST(BiasGelu, LargeActivations) {
   for (Gelu kind : kKinds) {
     const std::vector<float> u = {-1e12f, -1e4f, -60, -30, 0, 30, 60, 1e4f, 1e12f};
     std::vector<float> out(u.size()), d(u.size()), ones(u.size(), 1);
-    bias_gelu_forward<float>(kind, 1, int64_t(u.size()), u.data(), nullptr, out.data());
-    bias_gelu_backward<float>(kind, 1, int64_t(u.size()), u.data(), nullptr, ones.data(), d.data(),
+    bias_gelu_forward<float>(cpu, kind, 1, int64_t(u.size()), u.data(), nullptr, out.data());
+    bias_gelu_backward<float>(cpu, kind, 1, int64_t(u.size()), u.data(), nullptr, ones.data(), d.data(),
                               nullptr);
     for (size_t i = 0; i < u.size(); ++i) {
       EXPECT_NEAR(out[i], u[i] > 0 ? u[i] : 0, 1e-20) << u[i];
@@ -142,13 +142,13 @@ TEST(BiasGelu, WorksInPlaceAndAddsToTheBiasGradient) {
     const Case<double> c(131, 67, true);
     const Outputs<double> apart = c.run(kind);
     std::vector<double> a = c.a, d = c.dout, db(67, 2);
-    bias_gelu_forward(kind, 131, 67, a.data(), c.bias.data(), a.data());
+    bias_gelu_forward(cpu, kind, 131, 67, a.data(), c.bias.data(), a.data());
     EXPECT_EQ(a, apart.out);
-    bias_gelu_backward(kind, 131, 67, c.a.data(), c.bias.data(), d.data(), d.data(), db.data());
+    bias_gelu_backward(cpu, kind, 131, 67, c.a.data(), c.bias.data(), d.data(), d.data(), db.data());
     EXPECT_EQ(d, apart.da);
     for (int i = 0; i < 67; ++i) EXPECT_NEAR(db[i], apart.db[i] + 2, 1e-13);
     std::vector<double> frozen(c.a.size());
-    bias_gelu_backward<double>(kind, 131, 67, c.a.data(), c.bias.data(), c.dout.data(),
+    bias_gelu_backward<double>(cpu, kind, 131, 67, c.a.data(), c.bias.data(), c.dout.data(),
                                frozen.data(), nullptr);
     EXPECT_EQ(frozen, apart.da);
   }
@@ -156,8 +156,8 @@ TEST(BiasGelu, WorksInPlaceAndAddsToTheBiasGradient) {
 
 TEST(BiasGelu, NoRowsTouchNothing) {
   std::vector<float> db(3, 4);
-  bias_gelu_forward<float>(Gelu::kErf, 0, 3, nullptr, nullptr, nullptr);
-  bias_gelu_backward<float>(Gelu::kErf, 0, 3, nullptr, nullptr, nullptr, nullptr, db.data());
+  bias_gelu_forward<float>(cpu, Gelu::kErf, 0, 3, nullptr, nullptr, nullptr);
+  bias_gelu_backward<float>(cpu, Gelu::kErf, 0, 3, nullptr, nullptr, nullptr, nullptr, db.data());
   EXPECT_EQ(db, std::vector<float>(3, 4));
 }
 

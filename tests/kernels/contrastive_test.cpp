@@ -68,7 +68,7 @@ Loss naive(int64_t n, std::vector<T>& s, double scale, const Ids* ids, double gr
 template <class T>
 ContrastiveResult run(int64_t n, std::vector<T>& s, double scale, const Ids* ids,
                       double grad_scale) {
-  return contrastive_loss(n, s.data(), scale, ids ? ids->image.data() : nullptr,
+  return contrastive_loss(cpu, n, s.data(), scale, ids ? ids->image.data() : nullptr,
                           ids ? ids->caption.data() : nullptr, grad_scale);
 }
 
@@ -138,7 +138,7 @@ TEST(ContrastiveGradient, MatchesFiniteDifferences) {
 TEST(ContrastiveEdges, OtherTruePairsNeitherCountNorGetGradient) {
   const std::vector<int64_t> image = {5, 5, 6}, caption = {1, 2, 3};
   std::vector<float> s = {1, 9, 0, 9, 1, 0, 0, 0, 1};
-  const auto r = contrastive_loss(3, s.data(), 1.0, image.data(), caption.data(), 1.0);
+  const auto r = contrastive_loss(cpu, 3, s.data(), 1.0, image.data(), caption.data(), 1.0);
   EXPECT_EQ(r.image_correct, 3);
   EXPECT_EQ(r.text_correct, 3);
   EXPECT_EQ(s[1], 0);
@@ -146,13 +146,13 @@ TEST(ContrastiveEdges, OtherTruePairsNeitherCountNorGetGradient) {
   // All captions alike: nothing to tell apart, no loss and no gradient.
   const std::vector<int64_t> alike = {1, 1, 1};
   s.assign(9, 0.5f);
-  EXPECT_EQ(contrastive_loss(3, s.data(), 7.0, nullptr, alike.data(), 1.0).loss, 0);
+  EXPECT_EQ(contrastive_loss(cpu, 3, s.data(), 7.0, nullptr, alike.data(), 1.0).loss, 0);
   for (float g : s) EXPECT_EQ(g, 0);
 }
 
 TEST(ContrastiveEdges, EqualSimilaritiesCountTheFirst) {
   std::vector<float> s(16, 0.5f);
-  const auto r = contrastive_loss<float>(4, s.data(), 10, nullptr, nullptr, 1);
+  const auto r = contrastive_loss<float>(cpu, 4, s.data(), 10, nullptr, nullptr, 1);
   EXPECT_NEAR(r.loss, std::log(4.0), 1e-6);
   EXPECT_EQ(r.image_correct, 1);
   EXPECT_EQ(r.text_correct, 1);
@@ -179,8 +179,8 @@ TEST_P(L2Normalize, ForwardAndBackwardMatchOracle) {
   };
   auto run_in = [&, rows = rows, width = width]<class T>(T) {
     std::vector<T> y(rows * width), inverse(rows), dx = testing::cast<T>(dy);
-    l2_normalize_forward(rows, width, testing::cast<T>(x).data(), y.data(), inverse.data());
-    l2_normalize_backward(rows, width, y.data(), inverse.data(), dx.data(), dx.data());  // aliased
+    l2_normalize_forward(cpu, rows, width, testing::cast<T>(x).data(), y.data(), inverse.data());
+    l2_normalize_backward(cpu, rows, width, y.data(), inverse.data(), dx.data(), dx.data());  // aliased
     return testing::joined(y, dx);
   };
   const auto want = naive_in(0.0);
@@ -191,7 +191,7 @@ TEST_P(L2Normalize, ForwardAndBackwardMatchOracle) {
   EXPECT_TRUE(testing::gradient_matches(
       [&, rows = rows, width = width](const std::vector<double>& at) {
         std::vector<double> y(at.size()), inverse(rows);
-        l2_normalize_forward(rows, width, at.data(), y.data(), inverse.data());
+        l2_normalize_forward(cpu, rows, width, at.data(), y.data(), inverse.data());
         return testing::weighted_sum(y, dy);
       },
       x, dx, 1e-8, 50));
@@ -204,12 +204,12 @@ INSTANTIATE_TEST_SUITE_P(Sizes, L2Normalize,
 TEST(L2NormalizeEdges, ZeroAndTinyRows) {
   std::vector<float> x = {0, 0, 3e-30f, 4e-30f, 3e-10f, 4e-10f}, y(6), inverse(3), dx(6);
   const std::vector<float> dy = {1, 2, 1, 2, 1, 2};
-  l2_normalize_forward(3, 2, x.data(), y.data(), inverse.data());
+  l2_normalize_forward(cpu, 3, 2, x.data(), y.data(), inverse.data());
   EXPECT_EQ(y[0], 0);
   EXPECT_FLOAT_EQ(y[2], 3e-18f);  // below the floor: divided by 1e-12
   EXPECT_FLOAT_EQ(y[4], 0.6f);    // above it, though its square is no normal float
   EXPECT_FLOAT_EQ(y[5], 0.8f);
-  l2_normalize_backward(3, 2, y.data(), inverse.data(), dy.data(), dx.data());
+  l2_normalize_backward(cpu, 3, 2, y.data(), inverse.data(), dy.data(), dx.data());
   EXPECT_FLOAT_EQ(dx[1], 2e12f);
   EXPECT_FLOAT_EQ(dx[2], 1e12f);
 }

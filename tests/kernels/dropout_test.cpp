@@ -23,7 +23,7 @@ TEST(Dropout, IsTheDrawOfItsElement) {
       const auto x = normal_vector<float>(n, 1);
       std::vector<float> y(n);
       // A seed, a step and a stream that fill their high words too.
-      dropout(n, x.data(), p, 0x123456789abcdefull, 0x500000007ull, 9, y.data());
+      dropout(cpu, n, x.data(), p, 0x123456789abcdefull, 0x500000007ull, 9, y.data());
       EXPECT_EQ(y, plain(x, p, 0x123456789abcdefull, 0x500000007ull, 9)) << n << ", " << p;
     }
 }
@@ -33,8 +33,8 @@ TEST(Dropout, FloatAndDoubleDropTheSame) {
   const std::vector<double> xd(5003, 1);
   std::vector<float> y(x.size());
   std::vector<double> yd(x.size());
-  dropout<float>(5003, x.data(), 0.3, 1, 2, 3, y.data());
-  dropout<double>(5003, xd.data(), 0.3, 1, 2, 3, yd.data());
+  dropout<float>(cpu, 5003, x.data(), 0.3, 1, 2, 3, y.data());
+  dropout<double>(cpu, 5003, xd.data(), 0.3, 1, 2, 3, yd.data());
   for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], float(yd[i]));
 }
 
@@ -43,7 +43,7 @@ TEST(Dropout, KeepsItsShareAndTheMean) {
   const std::vector<float> x(n, 1);
   std::vector<float> y(n);
   for (double p : {0.1, 0.5}) {
-    dropout(n, x.data(), p, 11, 0, 0, y.data());
+    dropout(cpu, n, x.data(), p, 11, 0, 0, y.data());
     double kept = 0, sum = 0;
     for (float v : y) kept += v != 0, sum += v;
     const double deviation = std::sqrt(p * (1 - p) / double(n));
@@ -56,11 +56,11 @@ TEST(Dropout, KeepsItsShareAndTheMean) {
 TEST(Dropout, GradientMatchesFiniteDifferences) {
   const auto x = normal_vector<double>(157, 1), dy = normal_vector<double>(157, 2);
   std::vector<double> dx(157);
-  dropout(157, dy.data(), 0.4, 5, 6, 7, dx.data());
+  dropout(cpu, 157, dy.data(), 0.4, 5, 6, 7, dx.data());
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& at) {
         std::vector<double> y(157);
-        dropout(157, at.data(), 0.4, 5, 6, 7, y.data());
+        dropout(cpu, 157, at.data(), 0.4, 5, 6, 7, y.data());
         return testing::weighted_sum(y, dy);
       },
       x, dx, 1e-9));
@@ -69,7 +69,7 @@ TEST(Dropout, GradientMatchesFiniteDifferences) {
 TEST(Dropout, DroppedIsZeroWhateverItWas) {
   const std::vector<float> x(1000, -INFINITY);
   std::vector<float> y(x.size());
-  dropout(1000, x.data(), 0.5, 1, 2, 3, y.data());
+  dropout(cpu, 1000, x.data(), 0.5, 1, 2, 3, y.data());
   for (float v : y) EXPECT_TRUE(v == -INFINITY || (v == 0 && !std::signbit(v)));
 }
 
@@ -77,7 +77,7 @@ TEST(Dropout, SeedStepAndStreamMatter) {
   const std::vector<float> x(1000, 1);
   const auto mask = [&](uint64_t seed, uint64_t step, uint64_t stream) {
     std::vector<float> y(x.size());
-    dropout(1000, x.data(), 0.5, seed, step, stream, y.data());
+    dropout(cpu, 1000, x.data(), 0.5, seed, step, stream, y.data());
     return y;
   };
   EXPECT_EQ(mask(1, 2, 3), mask(1, 2, 3));
@@ -89,12 +89,12 @@ TEST(Dropout, SeedStepAndStreamMatter) {
 TEST(Dropout, WorksInPlaceWithAnyThreads) {
   const auto x = normal_vector<float>(100003, 1);
   std::vector<float> in_place = x, apart(x.size());
-  dropout(100003, x.data(), 0.2, 1, 1, 1, apart.data());
-  dropout(100003, in_place.data(), 0.2, 1, 1, 1, in_place.data());
+  dropout(cpu, 100003, x.data(), 0.2, 1, 1, 1, apart.data());
+  dropout(cpu, 100003, in_place.data(), 0.2, 1, 1, 1, in_place.data());
   EXPECT_EQ(in_place, apart);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> y(x.size());
-    dropout(100003, x.data(), 0.2, 1, 1, 1, y.data());
+    dropout(cpu, 100003, x.data(), 0.2, 1, 1, 1, y.data());
     return y;
   }));
 }
@@ -105,7 +105,7 @@ TEST(DropPath, RowsOfASampleShareADraw) {
   for (int32_t s = 0; s < 50; ++s) sample.insert(sample.end(), 5, s);
   for (int32_t s = 0; s < 50; ++s) sample.insert(sample.end(), 3, s);
   std::vector<double> scale(sample.size());
-  drop_path_scale(int64_t(sample.size()), sample.data(), 0.3, 4, 5, 6, scale.data());
+  drop_path_scale(cpu, int64_t(sample.size()), sample.data(), 0.3, 4, 5, 6, scale.data());
   for (size_t r = 0; r < sample.size(); ++r) {
     RandomStream random(4, 5, Purpose::kDropPath, 6);
     for (int32_t s = 0; s < sample[r]; ++s) random.next();
@@ -118,13 +118,13 @@ TEST(DropPath, KeepsItsShare) {
   std::vector<int32_t> sample(n);
   for (int32_t i = 0; i < n; ++i) sample[i] = i;
   std::vector<float> scale(n);
-  drop_path_scale(n, sample.data(), 0.2, 1, 2, 3, scale.data());
+  drop_path_scale(cpu, n, sample.data(), 0.2, 1, 2, 3, scale.data());
   double mean = 0;
   for (float s : scale) mean += s / n;
   EXPECT_NEAR(mean, 1, 5 * std::sqrt(0.2 * 0.8 / n) / 0.8);
-  drop_path_scale(n, sample.data(), 0.0, 1, 2, 3, scale.data());
+  drop_path_scale(cpu, n, sample.data(), 0.0, 1, 2, 3, scale.data());
   EXPECT_EQ(scale, std::vector<float>(n, 1));
-  drop_path_scale<float>(0, nullptr, 0.5, 1, 2, 3, nullptr);
+  drop_path_scale<float>(cpu, 0, nullptr, 0.5, 1, 2, 3, nullptr);
 }
 
 }  // namespace

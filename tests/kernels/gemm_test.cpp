@@ -33,7 +33,7 @@ struct Case {
   }
   std::vector<T> run(T alpha, T beta) const {
     std::vector<T> out = c;
-    gemm(ta, tb, s.m, s.n, s.k, alpha, a.data(), lda, b.data(), ldb, beta, out.data(), ldc);
+    gemm(cpu, ta, tb, s.m, s.n, s.k, alpha, a.data(), lda, b.data(), ldb, beta, out.data(), ldc);
     return out;
   }
   std::vector<T> plain(T alpha, T beta) const {
@@ -86,9 +86,9 @@ TEST(Gemm, ThreadsDoNotChangeBits) {
 
 TEST(Gemm, NoProductsScaleOrClear) {
   std::vector<float> c = {1, NAN};
-  gemm<float>(Trans::kNo, Trans::kNo, 1, 1, 0, 1, nullptr, 1, nullptr, 1, 0.5f, c.data(), 2);
+  gemm<float>(cpu, Trans::kNo, Trans::kNo, 1, 1, 0, 1, nullptr, 1, nullptr, 1, 0.5f, c.data(), 2);
   EXPECT_EQ(c[0], 0.5f);
-  gemm<float>(Trans::kNo, Trans::kNo, 1, 2, 0, 1, nullptr, 1, nullptr, 1, 0, c.data(), 2);
+  gemm<float>(cpu, Trans::kNo, Trans::kNo, 1, 2, 0, 1, nullptr, 1, nullptr, 1, 0, c.data(), 2);
   EXPECT_EQ(c, (std::vector<float>{0, 0}));
 }
 

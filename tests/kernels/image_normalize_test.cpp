@@ -15,7 +15,7 @@ void check(int64_t batch, int size, int patch, const Normalization& n) {
   std::vector<uint8_t> in(batch * size * size * 3);
   for (uint8_t& v : in) v = uint8_t(random.below(256));
   std::vector<T> out(in.size());
-  patches_from_images(in.data(), batch, size, patch, n, out.data());
+  patches_from_images(cpu, in.data(), batch, size, patch, n, out.data());
   // From the pixel's side: where pixel (b, y, x, c) goes.
   const int grid = size / patch, row = 3 * patch * patch;
   for (int64_t b = 0; b < batch; ++b)
@@ -42,7 +42,7 @@ TEST(Patches, EveryPixelInItsPlace) {
 TEST(Patches, DefaultRangeIsMinusOneToOne) {
   const uint8_t image[12] = {0, 255, 51, 102, 204, 128, 0, 0, 0, 0, 0, 0};
   float out[12];
-  patches_from_images(image, 1, 2, 2, {}, out);
+  patches_from_images(cpu, image, 1, 2, 2, {}, out);
   EXPECT_EQ(out[0], -1.0f);
   EXPECT_EQ(out[4], 1.0f);                // channel 1, first pixel
   EXPECT_EQ(out[8], -0.6f);               // channel 2, first pixel
@@ -53,10 +53,10 @@ TEST(Patches, SameOnOneThread) {
   std::vector<uint8_t> in(4 * 32 * 32 * 3);
   for (size_t i = 0; i < in.size(); ++i) in[i] = uint8_t(i * 37 >> 3);
   std::vector<float> a(in.size()), b(in.size());
-  patches_from_images(in.data(), 4, 32, 8, {}, a.data());
+  patches_from_images(cpu, in.data(), 4, 32, 8, {}, a.data());
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
-  patches_from_images(in.data(), 4, 32, 8, {}, b.data());
+  patches_from_images(cpu, in.data(), 4, 32, 8, {}, b.data());
   omp_set_num_threads(threads);
   EXPECT_EQ(a, b);
 }

@@ -67,9 +67,9 @@ struct Case {
     o.y.resize(x.size()), o.mean.resize(size.rows), o.rstd.resize(size.rows);
     o.dx.assign(x.size(), accumulate ? T(1) : T(NAN));
     o.dw.assign(size.width, 0), o.db.assign(size.width, 0);
-    layer_norm_forward(size.rows, size.width, x.data(), w.data(), b.data(), T(kEps), o.y.data(),
+    layer_norm_forward(cpu, size.rows, size.width, x.data(), w.data(), b.data(), T(kEps), o.y.data(),
                        o.mean.data(), o.rstd.data());
-    layer_norm_backward(size.rows, size.width, x.data(), w.data(), o.mean.data(), o.rstd.data(),
+    layer_norm_backward(cpu, size.rows, size.width, x.data(), w.data(), o.mean.data(), o.rstd.data(),
                         dy.data(), o.dx.data(), accumulate, o.dw.data(), o.db.data());
     return o;
   }
@@ -115,7 +115,7 @@ TEST(LayerNorm, GradientsMatchFiniteDifferences) {
   const auto loss = [&](const std::vector<double>& x, const std::vector<double>& w,
                         const std::vector<double>& b) {
     std::vector<double> y(x.size()), mean(5), rstd(5);
-    layer_norm_forward<double>(5, 7, x.data(), w.data(), b.data(), kEps, y.data(), mean.data(),
+    layer_norm_forward<double>(cpu, 5, 7, x.data(), w.data(), b.data(), kEps, y.data(), mean.data(),
                                rstd.data());
     return testing::weighted_sum(y, c.dy);
   };
@@ -131,7 +131,7 @@ TEST(LayerNorm, AccumulatesAliasesAndFreezes) {
     EXPECT_NEAR(added.dx[i], plainly.dx[i] + 1, 1e-14 * (1 + std::fabs(plainly.dx[i])));
 
   std::vector<double> in_place = c.dy, dw(13, 2.0), db(13, 3.0);
-  layer_norm_backward(67, 13, c.x.data(), c.w.data(), plainly.mean.data(), plainly.rstd.data(),
+  layer_norm_backward(cpu, 67, 13, c.x.data(), c.w.data(), plainly.mean.data(), plainly.rstd.data(),
                       in_place.data(), in_place.data(), false, dw.data(), db.data());
   EXPECT_EQ(in_place, plainly.dx);
   for (int i = 0; i < 13; ++i) {
@@ -139,7 +139,7 @@ TEST(LayerNorm, AccumulatesAliasesAndFreezes) {
     EXPECT_NEAR(db[i], plainly.db[i] + 3, 1e-13);
   }
   std::vector<double> frozen(c.x.size());
-  layer_norm_backward<double>(67, 13, c.x.data(), c.w.data(), plainly.mean.data(),
+  layer_norm_backward<double>(cpu, 67, 13, c.x.data(), c.w.data(), plainly.mean.data(),
                               plainly.rstd.data(), c.dy.data(), frozen.data(), false, nullptr,
                               nullptr);
   EXPECT_EQ(frozen, plainly.dx);
@@ -147,8 +147,8 @@ TEST(LayerNorm, AccumulatesAliasesAndFreezes) {
 
 TEST(LayerNorm, NoRowsTouchNothing) {
   std::vector<float> w(4, 1), b(4, 0), dw(4, 5), db(4, 6);
-  layer_norm_forward<float>(0, 4, nullptr, w.data(), b.data(), 1e-5f, nullptr, nullptr, nullptr);
-  layer_norm_backward<float>(0, 4, nullptr, w.data(), nullptr, nullptr, nullptr, nullptr, false,
+  layer_norm_forward<float>(cpu, 0, 4, nullptr, w.data(), b.data(), 1e-5f, nullptr, nullptr, nullptr);
+  layer_norm_backward<float>(cpu, 0, 4, nullptr, w.data(), nullptr, nullptr, nullptr, nullptr, false,
                              dw.data(), db.data());
   EXPECT_EQ(dw, std::vector<float>(4, 5));
   EXPECT_EQ(db, std::vector<float>(4, 6));
@@ -166,7 +166,7 @@ TEST(LayerNorm, ThreadsDoNotChangeBits) {
 TEST(LayerNorm, LargeMeanKeepsItsVariance) {
   std::vector<float> x = {10000, 10001, 10002, 10003}, w(4, 1), b(4, 0), y(4);
   float mean, rstd;
-  layer_norm_forward(1, 4, x.data(), w.data(), b.data(), 0.0f, y.data(), &mean, &rstd);
+  layer_norm_forward(cpu, 1, 4, x.data(), w.data(), b.data(), 0.0f, y.data(), &mean, &rstd);
   EXPECT_FLOAT_EQ(mean, 10001.5f);
   EXPECT_FLOAT_EQ(rstd, 1 / std::sqrt(1.25f));
 }

@@ -39,11 +39,11 @@ struct Case {
   }
   Outputs<T> run(bool bias = true, bool accumulate = false) const {
     Outputs<T> o = blank();
-    linear_forward(s.rows, s.in, s.out, x.data(), s.ldx, w.data(), bias ? b.data() : nullptr,
+    linear_forward(cpu, s.rows, s.in, s.out, x.data(), s.ldx, w.data(), bias ? b.data() : nullptr,
                    o.y.data(), s.ldy);
-    linear_backward_input(s.rows, s.in, s.out, dy.data(), s.ldy, w.data(), o.dx.data(), s.ldx,
+    linear_backward_input(cpu, s.rows, s.in, s.out, dy.data(), s.ldy, w.data(), o.dx.data(), s.ldx,
                           accumulate);
-    linear_backward_weight(s.rows, s.in, s.out, x.data(), s.ldx, dy.data(), s.ldy, o.dw.data(),
+    linear_backward_weight(cpu, s.rows, s.in, s.out, x.data(), s.ldx, dy.data(), s.ldy, o.dw.data(),
                            o.db.data());
     return o;
   }
@@ -103,7 +103,7 @@ TEST(Linear, GradientsMatchFiniteDifferences) {
   const auto loss = [&](const std::vector<double>& x, const std::vector<double>& w,
                         const std::vector<double>& b) {
     std::vector<double> y(15);
-    linear_forward<double>(5, 7, 3, x.data(), 7, w.data(), b.data(), y.data(), 3);
+    linear_forward<double>(cpu, 5, 7, 3, x.data(), 7, w.data(), b.data(), y.data(), 3);
     return testing::weighted_sum(y, c.dy);
   };
   std::vector<double> dw = got.dw, db = got.db;
@@ -117,17 +117,17 @@ TEST(Linear, GradientsMatchFiniteDifferences) {
 TEST(Linear, EmptySizes) {
   std::vector<double> b = {1, 2, 3}, y(6, 9), dw(6, 4), db(3, 5), dy(6, 1), x(4, 1), dx(4, 9);
   // No inputs: y is the bias, or zero.
-  linear_forward<double>(2, 0, 3, nullptr, 0, nullptr, b.data(), y.data(), 3);
+  linear_forward<double>(cpu, 2, 0, 3, nullptr, 0, nullptr, b.data(), y.data(), 3);
   EXPECT_EQ(y, (std::vector<double>{1, 2, 3, 1, 2, 3}));
-  linear_forward<double>(2, 0, 3, nullptr, 0, nullptr, nullptr, y.data(), 3);
+  linear_forward<double>(cpu, 2, 0, 3, nullptr, 0, nullptr, nullptr, y.data(), 3);
   EXPECT_EQ(y, std::vector<double>(6, 0));
   // No rows: gradients of parameters stay.
-  linear_forward<double>(0, 2, 3, nullptr, 2, nullptr, b.data(), nullptr, 3);
-  linear_backward_weight<double>(0, 2, 3, nullptr, 2, nullptr, 3, dw.data(), db.data());
+  linear_forward<double>(cpu, 0, 2, 3, nullptr, 2, nullptr, b.data(), nullptr, 3);
+  linear_backward_weight<double>(cpu, 0, 2, 3, nullptr, 2, nullptr, 3, dw.data(), db.data());
   EXPECT_EQ(dw, std::vector<double>(6, 4));
   EXPECT_EQ(db, std::vector<double>(3, 5));
   // No outputs: dx is zero.
-  linear_backward_input<double>(2, 2, 0, nullptr, 0, nullptr, dx.data(), 2, false);
+  linear_backward_input<double>(cpu, 2, 2, 0, nullptr, 0, nullptr, dx.data(), 2, false);
   EXPECT_EQ(dx, std::vector<double>(4, 0));
 }
 
@@ -136,8 +136,8 @@ TEST(Linear, UnwantedGradientsRunNoProduct) {
   const Case<float> c({37, 67, 13, 70, 20});
   const int64_t before = gemm_count().calls;
   std::vector<float> db(13, 0);
-  linear_backward_weight<float>(37, 67, 13, c.x.data(), 70, c.dy.data(), 20, nullptr, db.data());
-  linear_backward_input<float>(37, 67, 13, c.dy.data(), 20, c.w.data(), nullptr, 70, false);
+  linear_backward_weight<float>(cpu, 37, 67, 13, c.x.data(), 70, c.dy.data(), 20, nullptr, db.data());
+  linear_backward_input<float>(cpu, 37, 67, 13, c.dy.data(), 20, c.w.data(), nullptr, 70, false);
   EXPECT_EQ(gemm_count().calls, before);
   EXPECT_NE(db[0], 0);
 }

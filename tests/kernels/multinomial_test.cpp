@@ -16,7 +16,7 @@ std::vector<int> draw_counts(int64_t n, const std::vector<T>& s, int64_t rs, int
   std::vector<int> counts(n * n, 0);
   std::vector<int32_t> negative(n);
   for (int step = 0; step < steps; ++step) {
-    draw_negatives(n, s.data(), rs, cs, scale, image.empty() ? nullptr : image.data(),
+    draw_negatives(cpu, n, s.data(), rs, cs, scale, image.empty() ? nullptr : image.data(),
                    caption.empty() ? nullptr : caption.data(), 17, step, 3, negative.data());
     for (int64_t i = 0; i < n; ++i) ++counts[i * n + negative[i]];
   }
@@ -81,7 +81,7 @@ TEST(DrawNegatives, PositiveWithAllTheMassIsHarmless) {
     for (int64_t j = 0; j < n; ++j)
       s[i * n + j] = i == j ? 1e4f : float(-1000 - 10 * ((j - i + n) % n));
   std::vector<int32_t> negative(n);
-  draw_negatives(n, s.data(), n, 1, 100.0, nullptr, nullptr, 1, 2, 3, negative.data());
+  draw_negatives(cpu, n, s.data(), n, 1, 100.0, nullptr, nullptr, 1, 2, 3, negative.data());
   for (int64_t i = 0; i < n; ++i) EXPECT_EQ(negative[i], (i + 1) % n);  // the nearest of the others
 }
 
@@ -89,20 +89,20 @@ TEST(DrawNegatives, NoCandidateOneCandidateAndBrokenScores) {
   const float nan = NAN, low = -INFINITY;
   std::vector<int32_t> negative = {7, 7, 7};
   std::vector<float> s = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-  draw_negatives<float>(0, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+  draw_negatives<float>(cpu, 0, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative[0], 7);
-  draw_negatives<float>(1, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+  draw_negatives<float>(cpu, 1, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative[0], -1);
   const std::vector<int64_t> image = {1, 1, 1}, caption = {4, 5, 5};
-  draw_negatives<float>(3, s.data(), 3, 1, 1, image.data(), nullptr, 1, 1, 1, negative.data());
+  draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, image.data(), nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative, (std::vector<int32_t>{-1, -1, -1}));
-  draw_negatives<float>(3, s.data(), 3, 1, 1, nullptr, caption.data(), 1, 1, 1, negative.data());
+  draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, nullptr, caption.data(), 1, 1, 1, negative.data());
   EXPECT_NE(negative[0], 0);
   EXPECT_EQ(negative[1], 0);
   EXPECT_EQ(negative[2], 0);
   for (float broken : {nan, low}) {
     s.assign(9, broken);
-    draw_negatives<float>(3, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+    draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
     for (int32_t i = 0; i < 3; ++i) {
       EXPECT_GE(negative[i], 0);
       EXPECT_LT(negative[i], 3);
@@ -116,7 +116,7 @@ TEST(DrawNegatives, DependOnSeedStepAndStreamAloneNotOnThreads) {
   const auto s = normal_vector<float>(n * n, 3);
   auto draw = [&](uint64_t seed, uint64_t step, uint64_t stream) {
     std::vector<int32_t> negative(n);
-    draw_negatives<float>(n, s.data(), n, 1, 2.0, nullptr, nullptr, seed, step, stream,
+    draw_negatives<float>(cpu, n, s.data(), n, 1, 2.0, nullptr, nullptr, seed, step, stream,
                           negative.data());
     return negative;
   };

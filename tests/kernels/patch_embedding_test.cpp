@@ -35,7 +35,7 @@ struct Case {
   const uint8_t* mask() const { return with_mask ? masked.data() : nullptr; }
   std::vector<T> forward() const {
     std::vector<T> x(dx.size());
-    patch_embedding_forward(batch, patches, width, proj.data(), mask(),
+    patch_embedding_forward(cpu, batch, patches, width, proj.data(), mask(),
                             with_mask ? mask_token.data() : nullptr, cls.data(),
                             with_position ? position.data() : nullptr, type.data(), x.data());
     return x;
@@ -46,7 +46,7 @@ struct Case {
   }
   Gradients<T> backward() const {
     Gradients<T> g = blank();
-    patch_embedding_backward(batch, patches, width, mask(), dx.data(), g.proj.data(), g.mask.data(),
+    patch_embedding_backward(cpu, batch, patches, width, mask(), dx.data(), g.proj.data(), g.mask.data(),
                              g.cls.data(), g.position.data(), g.type.data());
     return g;
   }
@@ -133,7 +133,7 @@ TEST(PatchEmbedding, EachGradientAlone) {
   const Gradients<float> all = c.backward();
   Gradients<float> g = c.blank();
   const auto run = [&](float* proj, float* mask, float* cls, float* position, float* type) {
-    patch_embedding_backward(c.batch, c.patches, c.width, c.mask(), c.dx.data(), proj, mask, cls,
+    patch_embedding_backward(cpu, c.batch, c.patches, c.width, c.mask(), c.dx.data(), proj, mask, cls,
                              position, type);
   };
   run(g.proj.data(), nullptr, nullptr, nullptr, nullptr);

@@ -50,9 +50,9 @@ struct Case {
     o.y.resize(x.size()), o.n.resize(x.size()), o.mean.resize(rows), o.rstd.resize(rows);
     o.dx.assign(x.size(), NAN), o.dh.assign(x.size(), NAN);
     o.dgamma.assign(width, 0), o.dw.assign(width, 0), o.db.assign(width, 0);
-    residual_norm_forward(arguments(), x.data(), h.data(), o.y.data(), o.n.data(), o.mean.data(),
+    residual_norm_forward(cpu, arguments(), x.data(), h.data(), o.y.data(), o.n.data(), o.mean.data(),
                           o.rstd.data());
-    residual_norm_backward(arguments(), h.data(), o.y.data(), o.mean.data(), o.rstd.data(),
+    residual_norm_backward(cpu, arguments(), h.data(), o.y.data(), o.mean.data(), o.rstd.data(),
                            form.dy ? dy.data() : nullptr, form.norm ? dn.data() : nullptr,
                            o.dx.data(), o.dh.data(), o.dgamma.data(), o.dw.data(), o.db.data());
     return o;
@@ -169,18 +169,18 @@ TEST(ResidualNorm, WorksInPlaceAndWithoutWhatIsNotWanted) {
   const Case<float> c(131, 67, {});
   const Outputs<float> apart = c.run();
   std::vector<float> y = c.x, n(y.size()), mean(131), rstd(131);
-  residual_norm_forward(c.arguments(), y.data(), c.h.data(), y.data(), n.data(), mean.data(),
+  residual_norm_forward(cpu, c.arguments(), y.data(), c.h.data(), y.data(), n.data(), mean.data(),
                         rstd.data());
   EXPECT_EQ(y, apart.y);
   EXPECT_EQ(n, apart.n);
   std::vector<float> g = c.dy, nothing;
-  residual_norm_backward<float>(c.arguments(), c.h.data(), y.data(), mean.data(), rstd.data(),
+  residual_norm_backward<float>(cpu, c.arguments(), c.h.data(), y.data(), mean.data(), rstd.data(),
                                 g.data(), c.dn.data(), g.data(), nullptr, nullptr, nullptr,
                                 nullptr);
   EXPECT_EQ(g, apart.dx);
   // Gradients of parameters are added to what is there.
   std::vector<float> dgamma(67, 1), dx(c.x.size());
-  residual_norm_backward<float>(c.arguments(), c.h.data(), y.data(), mean.data(), rstd.data(),
+  residual_norm_backward<float>(cpu, c.arguments(), c.h.data(), y.data(), mean.data(), rstd.data(),
                                 c.dy.data(), c.dn.data(), dx.data(), nullptr, dgamma.data(),
                                 nullptr, nullptr);
   for (int i = 0; i < 67; ++i)

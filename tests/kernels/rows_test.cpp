@@ -18,7 +18,7 @@ TEST(GatherRows, ForwardCopiesRows) {
     const auto x = normal_vector<float>(s.sources * s.width, 1);
     const auto index = integer_vector(s.rows, uint32_t(s.sources), 2);
     std::vector<float> out(s.rows * s.width);
-    gather_rows_forward(s.rows, s.width, x.data(), index.data(), out.data());
+    gather_rows_forward(cpu, s.rows, s.width, x.data(), index.data(), out.data());
     for (int64_t r = 0; r < s.rows; ++r)
       for (int64_t c = 0; c < s.width; ++c)
         ASSERT_EQ(out[r * s.width + c], x[index[r] * s.width + c]);
@@ -42,7 +42,7 @@ void check_gather_backward(bool accumulate) {
     const auto dout = normal_vector<T>(s.rows * s.width, 3);
     std::vector<T> dx(s.sources * s.width, accumulate ? T(0.5) : T(NAN));
     std::vector<T> want(s.sources * s.width, accumulate ? T(0.5) : T(0));
-    gather_rows_backward(s.sources, s.width, invert_gather(s.sources, index), dout.data(),
+    gather_rows_backward(cpu, s.sources, s.width, invert_gather(s.sources, index), dout.data(),
                          dx.data(), accumulate);
     for (int64_t r = 0; r < s.rows; ++r)
       for (int64_t c = 0; c < s.width; ++c) want[index[r] * s.width + c] += dout[r * s.width + c];
@@ -61,11 +61,11 @@ TEST(GatherRows, GradientMatchesFiniteDifferences) {
   const std::vector<int32_t> index = {2, 0, 2, 3, 2};
   const auto x = normal_vector<double>(4 * 3, 1), dout = normal_vector<double>(5 * 3, 2);
   std::vector<double> dx(x.size());
-  gather_rows_backward(4, 3, invert_gather(4, index), dout.data(), dx.data(), false);
+  gather_rows_backward(cpu, 4, 3, invert_gather(4, index), dout.data(), dx.data(), false);
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& at) {
         std::vector<double> out(15);
-        gather_rows_forward(5, 3, at.data(), index.data(), out.data());
+        gather_rows_forward(cpu, 5, 3, at.data(), index.data(), out.data());
         return testing::weighted_sum(out, dout);
       },
       x, dx));
@@ -105,11 +105,11 @@ TEST(SegmentMean, ForwardEqualsTheFormula) {
       const Segments s(n);
       const auto x = normal_vector<double>(s.rows * width, 1);
       std::vector<double> out(n * width);
-      segment_mean_forward(n, width, s.begin.data(), s.count.data(), x.data(), out.data());
+      segment_mean_forward(cpu, n, width, s.begin.data(), s.count.data(), x.data(), out.data());
       EXPECT_TRUE(testing::close_to(out, plain_mean(s, width, x), 1e-15));
       const auto xf = testing::cast<float>(x);
       std::vector<float> outf(n * width);
-      segment_mean_forward(n, width, s.begin.data(), s.count.data(), xf.data(), outf.data());
+      segment_mean_forward(cpu, n, width, s.begin.data(), s.count.data(), xf.data(), outf.data());
       EXPECT_TRUE(testing::within_twice(outf, plain_mean(s, width, xf), plain_mean(s, width, x)));
     }
 }
@@ -120,26 +120,26 @@ TEST(SegmentMean, BackwardAddsInsideSegmentsOnly) {
   const auto x = normal_vector<double>(s.rows * width, 1),
              dout = normal_vector<double>(5 * width, 2);
   std::vector<double> dx(x.size(), 0), onto(x.size(), 3);
-  segment_mean_backward(5, width, s.begin.data(), s.count.data(), dout.data(), dx.data());
+  segment_mean_backward(cpu, 5, width, s.begin.data(), s.count.data(), dout.data(), dx.data());
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& at) {
         std::vector<double> out(5 * width);
-        segment_mean_forward(5, width, s.begin.data(), s.count.data(), at.data(), out.data());
+        segment_mean_forward(cpu, 5, width, s.begin.data(), s.count.data(), at.data(), out.data());
         return testing::weighted_sum(out, dout);
       },
       x, dx, 1e-9));
-  segment_mean_backward(5, width, s.begin.data(), s.count.data(), dout.data(), onto.data());
+  segment_mean_backward(cpu, 5, width, s.begin.data(), s.count.data(), dout.data(), onto.data());
   for (size_t i = 0; i < dx.size(); ++i) EXPECT_NEAR(onto[i], dx[i] + 3, 1e-15 * 4);
 }
 
 TEST(Rows, NothingToDo) {
   std::vector<float> dx(6, 1);
-  gather_rows_forward<float>(0, 3, nullptr, nullptr, nullptr);
-  segment_mean_forward<float>(0, 3, nullptr, nullptr, nullptr, nullptr);
-  segment_mean_backward<float>(0, 3, nullptr, nullptr, nullptr, nullptr);
-  gather_rows_backward<float>(2, 3, invert_gather(2, {}), nullptr, dx.data(), true);
+  gather_rows_forward<float>(cpu, 0, 3, nullptr, nullptr, nullptr);
+  segment_mean_forward<float>(cpu, 0, 3, nullptr, nullptr, nullptr, nullptr);
+  segment_mean_backward<float>(cpu, 0, 3, nullptr, nullptr, nullptr, nullptr);
+  gather_rows_backward<float>(cpu, 2, 3, invert_gather(2, {}), nullptr, dx.data(), true);
   EXPECT_EQ(dx, std::vector<float>(6, 1));
-  gather_rows_backward<float>(2, 3, invert_gather(2, {}), nullptr, dx.data(), false);
+  gather_rows_backward<float>(cpu, 2, 3, invert_gather(2, {}), nullptr, dx.data(), false);
   EXPECT_EQ(dx, std::vector<float>(6, 0));
 }
 
@@ -149,9 +149,9 @@ TEST(Rows, ThreadsDoNotChangeBits) {
   const Segments s(37);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> out(997 * 67), dx(131 * 67), mean(37 * 67);
-    gather_rows_forward(997, 67, x.data(), index.data(), out.data());
-    gather_rows_backward(131, 67, invert_gather(131, index), x.data(), dx.data(), false);
-    segment_mean_forward(37, 67, s.begin.data(), s.count.data(), x.data(), mean.data());
+    gather_rows_forward(cpu, 997, 67, x.data(), index.data(), out.data());
+    gather_rows_backward(cpu, 131, 67, invert_gather(131, index), x.data(), dx.data(), false);
+    segment_mean_forward(cpu, 37, 67, s.begin.data(), s.count.data(), x.data(), mean.data());
     return testing::joined(out, dx, mean);
   }));
 }

@@ -28,7 +28,7 @@ struct Case {
   }
   std::vector<T> forward(bool with_position) const {
     std::vector<T> e(rows * width);
-    text_embedding_forward(rows, width, token.data(), pos.data(), word.data(), type.data(),
+    text_embedding_forward(cpu, rows, width, token.data(), pos.data(), word.data(), type.data(),
                            with_position ? position.data() : nullptr, e.data());
     return e;
   }
@@ -63,7 +63,7 @@ TEST(TextEmbedding, BackwardIsTheSerialScatter) {
       Gradients got{std::vector<float>(v * d, 1), std::vector<float>(d, 2),
                     std::vector<float>(t * d, 3)};
       Gradients want = got;
-      text_embedding_backward(r, d, v, c.token.data(), c.pos.data(), pad, c.de.data(),
+      text_embedding_backward(cpu, r, d, v, c.token.data(), c.pos.data(), pad, c.de.data(),
                               got.word.data(), got.type.data(), got.position.data());
       std::vector<double> type(d, 2);
       for (int64_t i = 0; i < r * d; ++i) {
@@ -81,7 +81,7 @@ TEST(TextEmbedding, BackwardIsTheSerialScatter) {
 TEST(TextEmbedding, GradientsMatchFiniteDifferences) {
   const Case<double> c(11, 3, 5, 4);
   std::vector<double> dword(15, 0), dtype(3, 0), dposition(12, 0);
-  text_embedding_backward(11, 3, 5, c.token.data(), c.pos.data(), int32_t{-1}, c.de.data(),
+  text_embedding_backward(cpu, 11, 3, 5, c.token.data(), c.pos.data(), int32_t{-1}, c.de.data(),
                           dword.data(), dtype.data(), dposition.data());
   const auto check = [&](std::vector<double> Case<double>::*member,
                          const std::vector<double>& gradient) {
@@ -101,12 +101,12 @@ TEST(TextEmbedding, GradientsMatchFiniteDifferences) {
 TEST(TextEmbedding, UnwantedGradientsAndNoRows) {
   const Case<float> c(7, 3, 5, 2);
   std::vector<float> dtype(3, 0), dword(15, 7);
-  text_embedding_backward<float>(7, 3, 5, c.token.data(), nullptr, -1, c.de.data(), nullptr,
+  text_embedding_backward<float>(cpu, 7, 3, 5, c.token.data(), nullptr, -1, c.de.data(), nullptr,
                                  dtype.data(), nullptr);
   EXPECT_NE(dtype[0], 0);
-  text_embedding_forward<float>(0, 3, nullptr, nullptr, c.word.data(), c.type.data(), nullptr,
+  text_embedding_forward<float>(cpu, 0, 3, nullptr, nullptr, c.word.data(), c.type.data(), nullptr,
                                 nullptr);
-  text_embedding_backward<float>(0, 3, 5, nullptr, nullptr, -1, nullptr, dword.data(), nullptr,
+  text_embedding_backward<float>(cpu, 0, 3, 5, nullptr, nullptr, -1, nullptr, dword.data(), nullptr,
                                  nullptr);
   EXPECT_EQ(dword, std::vector<float>(15, 7));
 }
@@ -115,7 +115,7 @@ TEST(TextEmbedding, ThreadsDoNotChangeBits) {
   const Case<float> c(997, 67, 300, 40);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> dword(300 * 67, 0), dtype(67, 0), dposition(40 * 67, 0);
-    text_embedding_backward(997, 67, 300, c.token.data(), c.pos.data(), int32_t{0}, c.de.data(),
+    text_embedding_backward(cpu, 997, 67, 300, c.token.data(), c.pos.data(), int32_t{0}, c.de.data(),
                             dword.data(), dtype.data(), dposition.data());
     return testing::joined(c.forward(true), dword, dtype, dposition);
   }));

@@ -23,9 +23,9 @@ TEST(Codebook, NearestEntryAndTies) {
   const std::string path = write({0, 0, 10, 0, 0, 10, 10, 0}, {4, 2});  // the last equals the second
   const Codebook book(path);
   std::vector<float> x = {1, 1, 9, 2, 2, 9, 5, 0, -3, -3};
-  const Tensor patches{x.data(), 5, 2, DType::kF32, Device::kCpu};
+  const Tensor patches{x.data(), 5, 2, DType::kF32};
   EXPECT_EQ(book.codes(patches), (std::vector<int32_t>{0, 1, 2, 0, 0}));  // (5, 0) is as near to 0 as to 1: the first counts
-  const Tensor wrong{x.data(), 3, 3, DType::kF32, Device::kCpu};
+  const Tensor wrong{x.data(), 3, 3, DType::kF32};
   EXPECT_THROW(book.codes(wrong), Error);
   std::filesystem::remove(path);
 }

@@ -49,7 +49,7 @@ Case make_case(uint64_t seed, ModelConfig config, bool fused) {
   k.inputs.images = 2 + random.below(2);
   k.patches.resize(size_t(k.inputs.images * patches * 48));
   for (double& v : k.patches) v = random.normal();
-  k.inputs.patches = {k.patches.data(), k.inputs.images * patches, 48, DType::kF64, Device::kCpu};
+  k.inputs.patches = {k.patches.data(), k.inputs.images * patches, 48, DType::kF64};
   const int texts = 3;
   for (int t = 0; t < texts; ++t) {
     const int n = 1 + int(random.below(uint32_t(config.text_length)));
