@@ -118,7 +118,7 @@ void Queue::run_grid(const Launch& launch, const std::function<void()>& body) {
   Counters total;
   std::exception_ptr error;
   int64_t error_block = n;
-#pragma omp parallel if (n > 1)
+#pragma omp parallel if (n > 1 && !launch.mutation)
   {
     Block block(launch);
 #pragma omp for schedule(dynamic)
