@@ -23,13 +23,10 @@ usage() {
 }
 
 dir=
+with_cublas=no
 for argument in "$@"; do
   case $argument in
-    --with-cublas)
-      wheels+=(nvidia-cublas-cu12==12.9.1.4 nvidia-nccl-cu12==2.32.3)
-      wanted_files+=(include/cublasLt.h lib/libcublas.so.12 lib/libcublasLt.so.12 include/nccl.h lib/libnccl.so.2)
-      need_mb=2700
-      ;;
+    --with-cublas) with_cublas=yes ;;
     -*) usage "unknown option $argument" ;;
     *)
       [ -z "$dir" ] || usage "one folder is wanted, not \"$dir\" and \"$argument\""
@@ -38,6 +35,11 @@ for argument in "$@"; do
   esac
 done
 [ -n "$dir" ] || usage "the folder to make is missing"
+if [ $with_cublas = yes ]; then
+  wheels+=(nvidia-cublas-cu12==12.9.1.4 nvidia-nccl-cu12==2.32.3)
+  wanted_files+=(include/cublasLt.h lib/libcublas.so.12 lib/libcublasLt.so.12 include/nccl.h lib/libnccl.so.2)
+  need_mb=2700
+fi
 
 # The list of wheels in a root that this script finished.
 contents=volta_toolkit.txt
@@ -58,8 +60,8 @@ fi
 if [ -e "$dir" ] && [ ! -f "$dir/$contents" ] && { [ ! -d "$dir" ] || [ -n "$(ls -A "$dir")" ]; }; then
   die "$dir exists and was not made by this script: name a new folder, or remove it"
 fi
-# Asked for less than what is there (an older version), keep what was there.
-if [ -f "$dir/$contents" ] && grep -q '^nvidia-cublas' "$dir/$contents" && [ "$need_mb" = 250 ]; then
+# Other versions are there. A renewal must not drop cuBLAS, which a build in use may link.
+if [ $with_cublas = no ] && grep -qs '^nvidia-cublas' "$dir/$contents"; then
   die "$dir holds cuBLAS and other versions: say --with-cublas to renew it, or remove it"
 fi
 
