@@ -66,7 +66,7 @@ if [ $with_cublas = no ] && grep -qs '^nvidia-cublas' "$dir/$contents"; then
 fi
 
 command -v python3 > /dev/null || die "python3 not found: it fetches and unpacks the wheels (Debian: apt-get install python3-pip)"
-python3 -m pip --version > /dev/null 2>&1 || die "python3 has no pip (Debian: apt-get install python3-pip)"
+python3 -c 'import pip' 2> /dev/null || die "python3 has no pip (Debian: apt-get install python3-pip)"
 
 tmp=$dir.tmp
 mkdir -p "$tmp" || die "$tmp cannot be made"
@@ -86,10 +86,15 @@ TMPDIR=$(realpath "$tmp/unpacked") python3 -m pip download --quiet --disable-pip
   --only-binary :all: --dest "$tmp/wheels" "${wheels[@]}" \
   || die "pip could not fetch the wheels; its message above says why (no network, no wheel for this system, disk full)"
 
-for wheel in "$tmp/wheels"/*.whl; do
-  python3 -m zipfile -e "$wheel" "$tmp/unpacked" || die "${wheel##*/} cannot be unpacked (disk full, or a broken download)"
-  rm "$wheel"
-done
+python3 - "$tmp/unpacked" "$tmp/wheels"/*.whl << 'UNPACK' || exit 1
+import os, sys, zipfile
+for wheel in sys.argv[2:]:
+    try:
+        zipfile.ZipFile(wheel).extractall(sys.argv[1])
+    except (OSError, zipfile.BadZipFile) as error:
+        sys.exit(f"volta_toolkit: {os.path.basename(wheel)} cannot be unpacked: {error}")
+    os.remove(wheel)
+UNPACK
 # Each wheel has its own root nvidia/PART; cp -l only links, so nothing is there twice.
 compgen -G "$tmp/unpacked/nvidia/*/" > /dev/null || die "wrong wheel layout: no folder nvidia/PART in the wheels"
 for part in "$tmp"/unpacked/nvidia/*/; do
