@@ -81,7 +81,7 @@ free_mb=$(df -Pm "$tmp" | awk 'NR == 2 { print $4 }')
 mkdir "$tmp/wheels" "$tmp/unpacked" "$tmp/root"
 
 echo "volta_toolkit: fetching ${wheels[*]}"
-# TMPDIR: pip gathers a wheel in it before it moves it, and a small /tmp would not hold cuBLAS.
+# TMPDIR: pip gathers a wheel there before it moves it, and the usual one may be too small for cuBLAS.
 TMPDIR=$(realpath "$tmp/unpacked") python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps \
   --only-binary :all: --dest "$tmp/wheels" "${wheels[@]}" \
   || die "pip could not fetch the wheels; its message above says why (no network, no wheel for this system, disk full)"
