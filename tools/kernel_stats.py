@@ -2,7 +2,7 @@
 """Reads ptxas's reports (sm_XX/NAME.log) and cubins (sm_XX/NAME.cubin) below a folder and writes a CSV.
 
 tools/kernel_stats.sh is the way to call it. Columns, one row a kernel and architecture:
-  kernel            without mome::, return type and parameters; template arguments kept
+  kernel            without mome:: and mome::cuda::, return type and parameters; template arguments kept
   registers         per thread
   shared_bytes      static shared memory per block (dynamic shared memory is the launch's: not in it)
   stack_bytes, spill_store_bytes, spill_load_bytes   per thread
@@ -142,8 +142,8 @@ def demangle(symbols):
 
 
 def short_name(demangled):
-    """`void mome::f<2, (mome::A)1>(int, float*)` -> `f<2, (A)1>`."""
-    name = re.sub(r"\bmome::|\(anonymous namespace\)::", "", demangled)
+    """`void mome::cuda::f<2, (mome::A)1>(int, float*)` -> `f<2, (A)1>`."""
+    name = re.sub(r"\bmome::(?:cuda::)?|\(anonymous namespace\)::", "", demangled)
     depth = 0
     end = len(name)
     for i in range(len(name) - 1, -1, -1):  # the last (...) outside <> is the parameter list

@@ -95,10 +95,12 @@ TEST_F(KernelStatsTest, NamesAreShortAndNumbersAreTheReports) {
   compiled(75, {{"_ZN4mome5probe12scale_kernelILi128E6__halfLb1EEEvPKT0_PS3_i", 256, 10, 512},
                 {"_ZN4mome5probe10mma_kernelI13__nv_bfloat16LNS0_4ArchE1EEEvPKT_Pf", 0, 255},
                 {"_ZN4mome12plain_kernelEPfi", 1024, 64, 0, 2176, 2292, 3128}});
-  compiled(70, {{"_ZN4mome12plain_kernelEPfi", 1024, 32}});
+  compiled(70, {{"_ZN4mome12plain_kernelEPfi", 1024, 32},
+                {"_ZN4mome4cuda4normINS_4halfELi1EEEvliPKT_PKfS5_fPS3_PfS7_", 0, 54}});
   const Result r = stats();
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_EQ(r.out, std::string(kHeader) +
+                       "70,\"norm<half, 1>\",54,0,0,0,0,0.562\n"
                        "70,plain_kernel,32,0,0,0,0,1.000\n"
                        "75,plain_kernel,64,0,2176,2292,3128,1.000\n"
                        "75,\"probe::mma_kernel<__nv_bfloat16, (probe::Arch)1>\",255,0,0,0,0,0.250\n"
