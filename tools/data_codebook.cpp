@@ -3,12 +3,12 @@
 
 #include "kernels/image/normalize.h"
 #include "models/objectives/codebook.h"
+#include "runtime/core/error.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/eval_reader.h"
 #include "runtime/data/order.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/log/progress.h"
-#include "runtime/core/error.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -21,7 +21,8 @@ struct Options {
 
 void run(const Options& o) {
   if (o.patch < 1 || o.image_size < o.patch || o.image_size % o.patch)
-    throw UsageError(fmt::format("--image-size {} is not a multiple of --patch {}", o.image_size, o.patch));
+    throw UsageError(
+        fmt::format("--image-size {} is not a multiple of --patch {}", o.image_size, o.patch));
   if (o.entries < 1 || o.samples < o.entries || o.iterations < 1)
     throw UsageError("--entries and --iterations must be at least 1, --samples at least --entries");
   const Dataset dataset = open_dataset(o.source, o.split, {});
@@ -30,9 +31,12 @@ void run(const Options& o) {
   options.log = [](const std::string& what) { fmt::print(stderr, "skipped {}\n", what); };
   EvalReader reader(dataset, nullptr, options);
   // Pictures in random order until there are enough patches; all patches of a picture are taken.
-  const int64_t per_image = (o.image_size / o.patch) * (o.image_size / o.patch), width = 3 * o.patch * o.patch;
-  const std::vector<int32_t> order = permutation(int64_t(dataset.records.size()), uint64_t(o.seed), 0);
-  const int64_t images = std::min<int64_t>(int64_t(order.size()), (o.samples + per_image - 1) / per_image);
+  const int64_t per_image = (o.image_size / o.patch) * (o.image_size / o.patch),
+                width = 3 * o.patch * o.patch;
+  const std::vector<int32_t> order =
+      permutation(int64_t(dataset.records.size()), uint64_t(o.seed), 0);
+  const int64_t images =
+      std::min<int64_t>(int64_t(order.size()), (o.samples + per_image - 1) / per_image);
   std::vector<float> patches;
   Progress progress("codebook pictures", images);
   for (int64_t begin = 0; begin < images; begin += 64) {
@@ -40,29 +44,42 @@ void run(const Options& o) {
     const Batch batch = reader.images(std::span(order).subspan(size_t(begin), size_t(n)));
     const size_t at = patches.size();
     patches.resize(at + size_t(batch.size * per_image * width));
-    patches_from_images<float>(cpu, batch.images.data(), batch.size, int(o.image_size), int(o.patch), Normalization{}, patches.data() + at);
+    patches_from_images<float>(cpu, batch.images.data(), batch.size, int(o.image_size),
+                               int(o.patch), Normalization{}, patches.data() + at);
     progress.update(begin + n);
   }
   progress.finish();
   const int64_t rows = int64_t(patches.size()) / width;
-  if (rows < o.entries) fail("{}: gives {} patches; expected at least {} (--entries)", o.source, rows, o.entries);
-  const std::vector<float> entries = learn_codebook(rows, width, patches.data(), o.entries, o.iterations, uint64_t(o.seed));
-  const std::vector<TensorEntry> tensors = {{"codebook", "F32", {o.entries, width}, entries.data()}};
-  write_safetensors(o.out, tensors, {{"source", o.source}, {"image_size", std::to_string(o.image_size)}, {"patch", std::to_string(o.patch)}});
-  fmt::print("{}: {} entries of {} values, from {} patches of {} pictures\n", o.out, o.entries, width, rows, images);
+  if (rows < o.entries)
+    fail("{}: gives {} patches; expected at least {} (--entries)", o.source, rows, o.entries);
+  const std::vector<float> entries =
+      learn_codebook(rows, width, patches.data(), o.entries, o.iterations, uint64_t(o.seed));
+  const std::vector<TensorEntry> tensors = {
+      {"codebook", "F32", {o.entries, width}, entries.data()}};
+  write_safetensors(o.out, tensors,
+                    {{"source", o.source},
+                     {"image_size", std::to_string(o.image_size)},
+                     {"patch", std::to_string(o.patch)}});
+  fmt::print("{}: {} entries of {} values, from {} patches of {} pictures\n", o.out, o.entries,
+             width, rows, images);
 }
 
 }  // namespace
 
 void add_data_codebook_command(CLI::App& data) {
-  CLI::App* c = data.add_subcommand("codebook", "Learn a codebook of patches by k-means: discrete targets of stage 1");
+  CLI::App* c = data.add_subcommand(
+      "codebook", "Learn a codebook of patches by k-means: discrete targets of stage 1");
   auto o = std::make_shared<Options>();
-  c->add_option("out", o->out, "file to write (.safetensors); stages.image.codebook names it")->required();
-  c->add_option("source", o->source, "pictures: a folder, JSON lines, COCO or Karpathy JSON, tar shards")->required();
+  c->add_option("out", o->out, "file to write (.safetensors); stages.image.codebook names it")
+      ->required();
+  c->add_option("source", o->source,
+                "pictures: a folder, JSON lines, COCO or Karpathy JSON, tar shards")
+      ->required();
   c->add_option("--split", o->split, "split to use; default all");
   c->add_option("--entries", o->entries, "codes")->capture_default_str();
   c->add_option("--patch", o->patch, "pixels of a patch's side")->capture_default_str();
-  c->add_option("--image-size", o->image_size, "pixels of a picture's side, as the model takes it")->capture_default_str();
+  c->add_option("--image-size", o->image_size, "pixels of a picture's side, as the model takes it")
+      ->capture_default_str();
   c->add_option("--samples", o->samples, "patches to learn from, about")->capture_default_str();
   c->add_option("--iterations", o->iterations, "rounds of k-means")->capture_default_str();
   c->add_option("--seed", o->seed, "of the start")->capture_default_str();

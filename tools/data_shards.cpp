@@ -2,11 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "runtime/core/error.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/read_bytes.h"
 #include "runtime/data/tar.h"
 #include "runtime/log/progress.h"
-#include "runtime/core/error.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -39,7 +39,8 @@ void run(const Options& o) {
       const Record& r = d.records[size_t(i)];
       const std::vector<uint8_t> bytes = read_bytes(r.image);
       const std::string key = fmt::format("{:09}", i);
-      tar.add(key + "." + extension(bytes, r.image.file), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+      tar.add(key + "." + extension(bytes, r.image.file),
+              {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
       nlohmann::ordered_json j;
       j["captions"] = r.captions;
       if (!r.keywords.empty()) j["keywords"] = r.keywords;
@@ -51,16 +52,20 @@ void run(const Options& o) {
     tar.finish();
   }
   progress.finish();
-  fmt::print("{}-{{00000..{:05}}}.tar: {} pictures in {} shards\n", o.prefix, std::max<int64_t>(0, shards - 1), n, shards);
+  fmt::print("{}-{{00000..{:05}}}.tar: {} pictures in {} shards\n", o.prefix,
+             std::max<int64_t>(0, shards - 1), n, shards);
 }
 
 }  // namespace
 
 void add_data_shards_command(CLI::App& data) {
-  CLI::App* c = data.add_subcommand("shards", "Write data sets of any format as WebDataset tar shards");
+  CLI::App* c =
+      data.add_subcommand("shards", "Write data sets of any format as WebDataset tar shards");
   auto o = std::make_shared<Options>();
-  c->add_option("prefix", o->prefix, "shards are PREFIX-00000.tar, PREFIX-00001.tar, …")->required();
-  c->add_option("sources", o->sources, "JSON lines, COCO or Karpathy JSON, folders, tar shards")->required();
+  c->add_option("prefix", o->prefix, "shards are PREFIX-00000.tar, PREFIX-00001.tar, …")
+      ->required();
+  c->add_option("sources", o->sources, "JSON lines, COCO or Karpathy JSON, folders, tar shards")
+      ->required();
   c->add_option("--split", o->split, "split to take; default all");
   c->add_option("--image-root", o->image_root, "folder of the images that a JSON names");
   c->add_option("--per-shard", o->per_shard, "pictures a shard")->capture_default_str();

@@ -1,10 +1,10 @@
 // `mome data vocab`: trains a WordPiece vocabulary.
 #include <CLI/CLI.hpp>
 
+#include "runtime/core/error.h"
 #include "runtime/data/dataset.h"
 #include "runtime/text/wordpiece.h"
 #include "runtime/text/wordpiece_trainer.h"
-#include "runtime/core/error.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -17,7 +17,8 @@ struct Options {
 };
 
 // Text files give their lines; data sets their captions, and keywords as a line a record.
-std::vector<std::string> lines_of(const std::vector<std::string>& sources, const std::string& split) {
+std::vector<std::string> lines_of(const std::vector<std::string>& sources,
+                                  const std::string& split) {
   std::vector<std::string> lines;
   for (const std::string& source : sources) {
     if (source.ends_with(".txt")) {
@@ -34,7 +35,8 @@ std::vector<std::string> lines_of(const std::vector<std::string>& sources, const
 }
 
 void run(const Options& o) {
-  if (o.size < 6 || o.min_frequency < 1) throw UsageError("--size must be at least 6 and --min-frequency at least 1");
+  if (o.size < 6 || o.min_frequency < 1)
+    throw UsageError("--size must be at least 6 and --min-frequency at least 1");
   const std::vector<std::string> lines = lines_of(o.sources, o.split);
   const std::vector<std::string> tokens = train_wordpiece(lines, o.size, o.min_frequency);
   save_vocab(o.out, tokens);
@@ -42,8 +44,10 @@ void run(const Options& o) {
   int64_t count = 0, unknown = 0;
   for (const std::string& line : lines)
     for (int32_t id : words.encode(line)) ++count, unknown += id == words.unk();
-  fmt::print("{}: {} tokens from {} lines; {:.1f} tokens a line, {:.3f} % unknown\n", o.out, tokens.size(), lines.size(),
-             lines.empty() ? 0.0 : double(count) / double(lines.size()), count ? 100.0 * double(unknown) / double(count) : 0.0);
+  fmt::print("{}: {} tokens from {} lines; {:.1f} tokens a line, {:.3f} % unknown\n", o.out,
+             tokens.size(), lines.size(),
+             lines.empty() ? 0.0 : double(count) / double(lines.size()),
+             count ? 100.0 * double(unknown) / double(count) : 0.0);
   if (int(tokens.size()) < o.size)
     fmt::print("the text gives no more than that: set model.vocabulary = {}\n", tokens.size());
 }
@@ -51,13 +55,17 @@ void run(const Options& o) {
 }  // namespace
 
 void add_data_vocab_command(CLI::App& data) {
-  CLI::App* c = data.add_subcommand("vocab", "Train a WordPiece vocabulary on text files and captions");
+  CLI::App* c =
+      data.add_subcommand("vocab", "Train a WordPiece vocabulary on text files and captions");
   auto o = std::make_shared<Options>();
   c->add_option("out", o->out, "file to write (vocab.txt)")->required();
-  c->add_option("sources", o->sources, "text files (.txt, a sample a line) and data sets (captions and keywords)")->required();
+  c->add_option("sources", o->sources,
+                "text files (.txt, a sample a line) and data sets (captions and keywords)")
+      ->required();
   c->add_option("--split", o->split, "split of the data sets; default all");
   c->add_option("--size", o->size, "tokens, the five special ones included")->capture_default_str();
-  c->add_option("--min-frequency", o->min_frequency, "pairs seen less often are not joined")->capture_default_str();
+  c->add_option("--min-frequency", o->min_frequency, "pairs seen less often are not joined")
+      ->capture_default_str();
   c->callback([o] { run(*o); });
 }
 

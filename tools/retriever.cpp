@@ -13,16 +13,21 @@ EvalOptions Retriever::reader_options(double max_bad) const {
   return o;
 }
 
-std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint, const std::string& vocabulary) {
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
+                                          const std::string& vocabulary) {
   auto model = open_checkpoint(checkpoint);
-  if (!model->parts().itc) fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
+  if (!model->parts().itc)
+    fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
   const std::string file =
-      vocabulary.empty() ? (std::filesystem::path(checkpoint).parent_path() / "vocab.txt").string() : vocabulary;
+      vocabulary.empty() ? (std::filesystem::path(checkpoint).parent_path() / "vocab.txt").string()
+                         : vocabulary;
   if (vocabulary.empty() && !std::filesystem::exists(file))
-    fail("{}: not found; name the vocabulary that {} was trained with by --vocabulary", file, checkpoint);
+    fail("{}: not found; name the vocabulary that {} was trained with by --vocabulary", file,
+         checkpoint);
   WordPiece words = WordPiece::load(file);
   if (words.size() != model->config().vocabulary)
-    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint, model->config().vocabulary);
+    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint,
+         model->config().vocabulary);
   return std::unique_ptr<Retriever>(new Retriever{std::move(model), std::move(words), Arena()});
 }
 

@@ -17,8 +17,10 @@ struct Retriever {
   EvalOptions reader_options(double max_bad) const;
 };
 
-/// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws Error if the
-/// checkpoint has no contrast heads, or if its vocabulary has another size than the file's.
-std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint, const std::string& vocabulary);
+/// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws
+/// Error if the checkpoint has no contrast heads, or if its vocabulary has another size than the
+/// file's.
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
+                                          const std::string& vocabulary);
 
 }  // namespace mome

@@ -31,7 +31,8 @@ void add_caption(std::string caption, Record& record) {
 
 void add_json(const std::string& text, Sample& sample) {
   const nlohmann::json object = parse_json(text);
-  if (!object.is_object()) fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
+  if (!object.is_object())
+    fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
   add_caption(string_field(object, "caption"), sample.record);
   for (std::string& caption : list_field(object, "captions")) {
     add_caption(std::move(caption), sample.record);

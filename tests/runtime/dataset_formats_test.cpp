@@ -50,7 +50,8 @@ TEST(DatasetFormats, CocoCaptions) {
   folder.write("images/000000000007.jpg", "not read yet");
   folder.write("images/000000000009.jpg", "not read yet");
   const std::string file = folder.write("captions_val.json", R"({"info": {}, "licenses": [{}],
-    "images": [{"id": 9, "file_name": "000000000009.jpg"}, {"id": 7, "file_name": "000000000007.jpg"}],
+    "images": [{"id": 9, "file_name": "000000000009.jpg"},
+               {"id": 7, "file_name": "000000000007.jpg"}],
     "annotations": [{"id": 1, "image_id": 7, "caption": "one"}, {"image_id": 9, "caption": "two\n"},
                     {"image_id": 7, "caption": "three"}]})");
   const Dataset dataset = open_dataset(file, "", {.need_captions = true});
