@@ -81,11 +81,13 @@ Evaluation evaluate(MomeModel& model, const Dataset& dataset, EvalReader& reader
   Gallery g;
   g.queries = options.all_captions ? all_captions(dataset) : first_captions(dataset);
   if (g.queries.empty()) fail("{}: has no captions: there is nothing to evaluate", dataset.source);
-  tell("features", 0, 2);
-  g.images = image_features(model, reader, all_records(dataset), arena, g.kept);
-  tell("features", 1, 2);
-  g.texts = text_features(model, reader, g.queries, arena);
-  tell("features", 2, 2);
+  const int64_t pictures = int64_t(dataset.records.size());
+  const int64_t all = pictures + int64_t(g.queries.size());
+  tell("features", 0, all);
+  g.images = image_features(model, reader, all_records(dataset), arena, g.kept,
+                            [&](int64_t done) { tell("features", done, all); });
+  g.texts = text_features(model, reader, g.queries, arena,
+                          [&](int64_t done) { tell("features", pictures + done, all); });
   e.retrieval = recall_of_kind(model, dataset, g, "");
   for (const TextRef& t : g.queries) {
     const std::string& kind = dataset.records[size_t(t.record)].kind;

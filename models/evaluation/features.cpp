@@ -12,26 +12,28 @@ constexpr size_t kChunk = 64;  // samples a forward pass
 
 std::vector<float> image_features(MomeModel& model, EvalReader& reader,
                                   std::span<const int32_t> records, Arena& arena,
-                                  std::vector<int32_t>& kept) {
+                                  std::vector<int32_t>& kept, const FeatureProgress& progress) {
   std::vector<float> out;
   kept.clear();
   for (size_t begin = 0; begin < records.size(); begin += kChunk) {
-    const Batch batch =
-        reader.images(records.subspan(begin, std::min(kChunk, records.size() - begin)));
-    if (batch.size == 0) continue;
-    append_image_features(model, batch, arena, out);
+    const size_t n = std::min(kChunk, records.size() - begin);
+    const Batch batch = reader.images(records.subspan(begin, n));
+    if (batch.size > 0) append_image_features(model, batch, arena, out);
     kept.insert(kept.end(), batch.records.begin(), batch.records.end());
+    if (progress) progress(int64_t(begin + n));
   }
   return out;
 }
 
 std::vector<float> text_features(MomeModel& model, const EvalReader& reader,
-                                 std::span<const TextRef> texts, Arena& arena) {
+                                 std::span<const TextRef> texts, Arena& arena,
+                                 const FeatureProgress& progress) {
   std::vector<float> out;
-  for (size_t begin = 0; begin < texts.size(); begin += kChunk)
-    append_text_features(model,
-                         reader.texts(texts.subspan(begin, std::min(kChunk, texts.size() - begin))),
-                         arena, out);
+  for (size_t begin = 0; begin < texts.size(); begin += kChunk) {
+    const size_t n = std::min(kChunk, texts.size() - begin);
+    append_text_features(model, reader.texts(texts.subspan(begin, n)), arena, out);
+    if (progress) progress(int64_t(begin + n));
+  }
   return out;
 }
 

@@ -1,5 +1,6 @@
 // Features of whole data sets, and retrieval on them.
 #pragma once
+#include <functional>
 #include <span>
 
 #include "models/evaluation/retrieval.h"
@@ -7,13 +8,17 @@
 
 namespace mome {
 
+/// Is told how many pictures or texts are done.
+using FeatureProgress = std::function<void(int64_t done)>;
+
 /// Features [n, itc_dim] of the images of `records`; `kept`: the records whose image could be
 /// decoded, in order.
 std::vector<float> image_features(MomeModel& model, EvalReader& reader,
                                   std::span<const int32_t> records, Arena& arena,
-                                  std::vector<int32_t>& kept);
+                                  std::vector<int32_t>& kept, const FeatureProgress& progress = {});
 std::vector<float> text_features(MomeModel& model, const EvalReader& reader,
-                                 std::span<const TextRef> texts, Arena& arena);
+                                 std::span<const TextRef> texts, Arena& arena,
+                                 const FeatureProgress& progress = {});
 
 /// The first caption of every record that has one: its name, where further captions are
 /// rephrasings.

@@ -47,7 +47,7 @@ void add_member(const RandomFile& file, const std::string& shard, const TarMembe
   if (is_image_ending(ending)) {
     if (member.size == 0) fail("an image of 0 bytes");
     if (sample.record.image.size != 0) fail("a second image of this sample; expected one");
-    sample.record.image = {shard, member.offset, member.size};
+    sample.record.image = {shard, member.offset, member.size, member.name};
   } else if (ending == "webp") {
     fail("WebP cannot be decoded; expected {}", kImageEndings);
   } else if (ending == "txt" || ending == "json") {
