@@ -45,14 +45,15 @@ void run(const Options& o) {
   DatasetOptions d;
   d.image_root = o.image_root;
   d.max_bad = o.max_bad;
-  const Dataset dataset = open_dataset(o.data, o.split, d);
-  for (const std::string& p : dataset.problems) fmt::print(stderr, "skipped {}\n", p);
-  EvalReader reader(dataset, &retriever->words, retriever->reader_options(o.max_bad));
+  const Dataset dataset = open_and_tell(o.data, o.split, d);
+  std::unique_ptr<Progress> bar;
+  EvalReader reader(
+      dataset, &retriever->words,
+      retriever->reader_options(o.max_bad, [&](const std::string& line) { bar->note(line); }));
   EvaluateOptions options;
   options.all_captions = o.all_captions;
   options.mask_rate = o.mask_rate;
   options.seed = uint64_t(o.seed);
-  std::unique_ptr<Progress> bar;
   std::string part;
   options.progress = [&](const std::string& what, int64_t done, int64_t of) {
     if (what != part) {

@@ -4,12 +4,12 @@
 
 namespace mome {
 
-EvalOptions Retriever::reader_options(double max_bad) const {
+EvalOptions Retriever::reader_options(double max_bad, LogFunction log) const {
   EvalOptions o;
   o.image_size = int(model->config().image_size);
   o.text_length = int(model->config().text_length);
   o.max_bad = max_bad;
-  o.log = [](const std::string& what) { fmt::print(stderr, "skipped {}\n", what); };
+  o.log = log ? std::move(log) : [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   return o;
 }
 
@@ -28,7 +28,15 @@ std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
   if (words.size() != model->config().vocabulary)
     fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint,
          model->config().vocabulary);
-  return std::unique_ptr<Retriever>(new Retriever{std::move(model), std::move(words), Arena()});
+  return std::unique_ptr<Retriever>(
+      new Retriever{checkpoint, std::move(model), std::move(words), Arena()});
+}
+
+Dataset open_and_tell(const std::string& source, const std::string& split,
+                      const DatasetOptions& options) {
+  Dataset dataset = open_dataset(source, split, options);
+  for (const std::string& problem : dataset.problems) fmt::print(stderr, "skipped {}\n", problem);
+  return dataset;
 }
 
 }  // namespace mome
