@@ -79,7 +79,8 @@ std::vector<int32_t> Codebook::codes(Tensor patches) const {
 }
 
 std::vector<float> learn_codebook(int64_t rows, int64_t width, const float* x, int64_t entries,
-                                  int64_t iterations, uint64_t seed) {
+                                  int64_t iterations, uint64_t seed,
+                                  const std::function<void(int64_t done)>& progress) {
   MOME_CHECK(entries >= 1 && rows >= entries);
   std::vector<float> e(size_t(entries * width)), distance(static_cast<size_t>(rows), 0);
   const auto take = [&](int64_t entry, int64_t row) {
@@ -105,6 +106,7 @@ std::vector<float> learn_codebook(int64_t rows, int64_t width, const float* x, i
     int64_t row = 0;
     while (row + 1 < rows && (mark -= distance[size_t(row)]) >= 0) ++row;
     take(k, row);
+    if (progress) progress(k + 1);
   }
   std::vector<int32_t> code(static_cast<size_t>(rows));
   for (int64_t it = 0; it < iterations; ++it) {
@@ -129,6 +131,7 @@ std::vector<float> learn_codebook(int64_t rows, int64_t width, const float* x, i
       for (int64_t i = 0; i < width; ++i)
         e[size_t(k * width + i)] = float(sum[size_t(k * width + i)] / double(count[size_t(k)]));
     }
+    if (progress) progress(entries + it + 1);
   }
   return e;
 }

@@ -3,6 +3,7 @@
 // codebook`), or one read from a file.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,10 @@ class Codebook {
 
 /// k-means over rows [N, D] (Lloyd's algorithm, k-means++ start, Philox Purpose::kCluster): entries
 /// [K, D]. N >= K. An entry that loses all its rows takes the row that is farthest from its own
-/// entry. Deterministic.
+/// entry. Deterministic. `progress` is told of each entry that the start has chosen and of each
+/// iteration: done of K + iterations.
 std::vector<float> learn_codebook(int64_t rows, int64_t width, const float* patches,
-                                  int64_t entries, int64_t iterations, uint64_t seed);
+                                  int64_t entries, int64_t iterations, uint64_t seed,
+                                  const std::function<void(int64_t done)>& progress = {});
 
 }  // namespace mome
