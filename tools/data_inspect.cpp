@@ -54,7 +54,7 @@ void run(const Options& o) {
   for (int64_t i = 0; i < look; ++i) {
     const Record& r = d.records[size_t(i * n / look)];
     try {
-      const Image image = decode_image(read_bytes(r.image), r.image.file);
+      const Image image = decode_image(read_bytes(r.image), image_name(r.image));
       small_w = good ? std::min<int64_t>(small_w, image.width) : image.width;
       small_h = good ? std::min<int64_t>(small_h, image.height) : image.height;
       large_w = std::max<int64_t>(large_w, image.width);

@@ -1,4 +1,6 @@
 // `mome search`: pictures for words, or words for a picture.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -203,7 +205,8 @@ void search_file(Search& search, Retriever& r, const Options& o) {
   const std::vector<std::string> queries = read_text_lines({o.query_file});
   std::optional<AtomicFile> file;
   if (!o.json.empty()) file.emplace(o.json);
-  Progress progress("searching", int64_t(queries.size()));
+  std::optional<Progress> progress;  // not on a terminal that shows the results
+  if (file || !isatty(STDOUT_FILENO)) progress.emplace("searching", int64_t(queries.size()));
   int64_t done = 0;
   search_words(search, r, o, queries, [&](const std::string& query, const std::vector<Hit>& hits) {
     const std::string line = line_of(search.to_json(query, hits), -1);
@@ -211,7 +214,7 @@ void search_file(Search& search, Retriever& r, const Options& o) {
       file->write(line);
     else
       fmt::print("{}", line);
-    progress.update(++done);
+    if (progress) progress->update(++done);
   });
   if (file) file->commit();
 }

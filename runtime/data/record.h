@@ -10,9 +10,9 @@ namespace mome {
 /// Where an encoded image lies: a whole file, or a range of bytes of one (a tar shard).
 struct ImageRef {
   std::string file;
-  uint64_t offset = 0;  // bytes
-  uint64_t size = 0;    // bytes; 0 = the whole file
-  std::string member;   // its name inside the archive; empty for a whole file
+  uint64_t offset = 0;      // bytes
+  uint64_t size = 0;        // bytes; 0 = the whole file
+  std::string member = {};  // its name inside the archive; empty for a whole file
 };
 
 /// How people are told of an image: "images/1.png", or "data.tar: 0001.jpg".
