@@ -46,6 +46,7 @@ void run(const Options& o) {
   d.image_root = o.image_root;
   d.max_bad = o.max_bad;
   const Dataset dataset = open_and_tell(o.data, o.split, d);
+  // Made at evaluate()'s first report, which comes before its first picture.
   std::unique_ptr<Progress> bar;
   EvalReader reader(
       dataset, &retriever->words,
