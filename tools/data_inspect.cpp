@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/core/error.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/read_bytes.h"
 #include "runtime/image/decode.h"
-#include "runtime/core/error.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -37,8 +37,11 @@ void run(const Options& o) {
       ++captions;
     }
   }
-  fmt::print("{}{}: {} pictures, {} captions", d.source, o.split.empty() ? "" : " (" + o.split + ")", d.records.size(), captions);
-  if (captions) fmt::print(" of {} to {} words, mean {:.1f}", shortest, longest, double(words) / double(captions));
+  fmt::print("{}{}: {} pictures, {} captions", d.source,
+             o.split.empty() ? "" : " (" + o.split + ")", d.records.size(), captions);
+  if (captions)
+    fmt::print(" of {} to {} words, mean {:.1f}", shortest, longest,
+               double(words) / double(captions));
   if (keywords) fmt::print(", {} keywords", keywords);
   if (without) fmt::print("; {} pictures have no caption", without);
   fmt::print("\n");
@@ -51,7 +54,7 @@ void run(const Options& o) {
   for (int64_t i = 0; i < look; ++i) {
     const Record& r = d.records[size_t(i * n / look)];
     try {
-      const Image image = decode_image(read_bytes(r.image), r.image.file);
+      const Image image = decode_image(read_bytes(r.image), image_name(r.image));
       small_w = good ? std::min<int64_t>(small_w, image.width) : image.width;
       small_h = good ? std::min<int64_t>(small_h, image.height) : image.height;
       large_w = std::max<int64_t>(large_w, image.width);
@@ -61,25 +64,32 @@ void run(const Options& o) {
       broken.push_back(e.what());
     }
   }
-  fmt::print("{} pictures decoded: {} x {} to {} x {} pixels; {} broken\n", look, small_w, small_h, large_w, large_h, broken.size());
+  fmt::print("{} pictures decoded: {} x {} to {} x {} pixels; {} broken\n", look, small_w, small_h,
+             large_w, large_h, broken.size());
   for (size_t i = 0; i < std::min<size_t>(5, broken.size()); ++i) fmt::print("  {}\n", broken[i]);
   fmt::print("{} records skipped\n", d.problems.size());
-  for (size_t i = 0; i < std::min<size_t>(5, d.problems.size()); ++i) fmt::print("  {}\n", d.problems[i]);
+  for (size_t i = 0; i < std::min<size_t>(5, d.problems.size()); ++i)
+    fmt::print("  {}\n", d.problems[i]);
   for (int64_t i = 0; i < std::min<int64_t>(3, n); ++i) {
     const Record& r = d.records[size_t(i * n / 3)];
-    fmt::print("e.g. {}: {}\n", r.key, r.captions.empty() ? "(no caption)" : fmt::format("\"{}\"", fmt::join(r.captions, "\", \"")));
+    fmt::print("e.g. {}: {}\n", r.key,
+               r.captions.empty() ? "(no caption)"
+                                  : fmt::format("\"{}\"", fmt::join(r.captions, "\", \"")));
   }
 }
 
 }  // namespace
 
 void add_data_inspect_command(CLI::App& data) {
-  CLI::App* c = data.add_subcommand("inspect", "Say what a data set holds and what is broken in it");
+  CLI::App* c =
+      data.add_subcommand("inspect", "Say what a data set holds and what is broken in it");
   auto o = std::make_shared<Options>();
-  c->add_option("source", o->source, "JSON lines, COCO or Karpathy JSON, a folder, or tar shards")->required();
+  c->add_option("source", o->source, "JSON lines, COCO or Karpathy JSON, a folder, or tar shards")
+      ->required();
   c->add_option("--split", o->split, "split to look at; default all");
   c->add_option("--image-root", o->image_root, "folder of the images that a JSON names");
-  c->add_option("--decode", o->decode, "pictures to decode, spread evenly; 0: all")->capture_default_str();
+  c->add_option("--decode", o->decode, "pictures to decode, spread evenly; 0: all")
+      ->capture_default_str();
   c->callback([o] { run(*o); });
 }
 

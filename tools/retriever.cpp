@@ -4,26 +4,39 @@
 
 namespace mome {
 
-EvalOptions Retriever::reader_options(double max_bad) const {
+EvalOptions Retriever::reader_options(double max_bad, LogFunction log) const {
   EvalOptions o;
   o.image_size = int(model->config().image_size);
   o.text_length = int(model->config().text_length);
   o.max_bad = max_bad;
-  o.log = [](const std::string& what) { fmt::print(stderr, "skipped {}\n", what); };
+  o.log = log ? std::move(log) : [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   return o;
 }
 
-std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint, const std::string& vocabulary) {
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
+                                          const std::string& vocabulary) {
   auto model = open_checkpoint(checkpoint);
-  if (!model->parts().itc) fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
+  if (!model->parts().itc)
+    fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
   const std::string file =
-      vocabulary.empty() ? (std::filesystem::path(checkpoint).parent_path() / "vocab.txt").string() : vocabulary;
+      vocabulary.empty() ? (std::filesystem::path(checkpoint).parent_path() / "vocab.txt").string()
+                         : vocabulary;
   if (vocabulary.empty() && !std::filesystem::exists(file))
-    fail("{}: not found; name the vocabulary that {} was trained with by --vocabulary", file, checkpoint);
+    fail("{}: not found; name the vocabulary that {} was trained with by --vocabulary", file,
+         checkpoint);
   WordPiece words = WordPiece::load(file);
   if (words.size() != model->config().vocabulary)
-    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint, model->config().vocabulary);
-  return std::unique_ptr<Retriever>(new Retriever{std::move(model), std::move(words), Arena()});
+    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint,
+         model->config().vocabulary);
+  return std::unique_ptr<Retriever>(
+      new Retriever{checkpoint, std::move(model), std::move(words), Arena()});
+}
+
+Dataset open_and_tell(const std::string& source, const std::string& split,
+                      const DatasetOptions& options) {
+  Dataset dataset = open_dataset(source, split, options);
+  for (const std::string& problem : dataset.problems) fmt::print(stderr, "skipped {}\n", problem);
+  return dataset;
 }
 
 }  // namespace mome

@@ -5,20 +5,29 @@
 
 #include "models/evaluation/features.h"
 #include "models/stages/checkpoint.h"
+#include "runtime/data/dataset.h"
 #include "runtime/text/wordpiece.h"
 
 namespace mome {
 
 struct Retriever {
+  std::string checkpoint;  // its path
   std::unique_ptr<MomeModel> model;
   WordPiece words;
   Arena arena;
 
-  EvalOptions reader_options(double max_bad) const;
+  /// `log` is told of pictures that are skipped; empty: they are named on standard error.
+  EvalOptions reader_options(double max_bad, LogFunction log = {}) const;
 };
 
-/// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws Error if the
-/// checkpoint has no contrast heads, or if its vocabulary has another size than the file's.
-std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint, const std::string& vocabulary);
+/// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws
+/// Error if the checkpoint has no contrast heads, or if its vocabulary has another size than the
+/// file's.
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
+                                          const std::string& vocabulary);
+
+/// open_dataset, with the records that are skipped named on standard error.
+Dataset open_and_tell(const std::string& source, const std::string& split,
+                      const DatasetOptions& options);
 
 }  // namespace mome

@@ -1,181 +1,244 @@
 // `mome search`: pictures for words, or words for a picture.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
-#include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "models/evaluation/fusion.h"
-#include "runtime/data/dataset.h"
+#include "runtime/data/read_bytes.h"
+#include "runtime/image/decode.h"
 #include "runtime/io/atomic_file.h"
-#include "runtime/io/safetensors.h"
+#include "runtime/log/progress.h"
 #include "tools/commands.h"
-#include "tools/retriever.h"
+#include "tools/feature_index.h"
+#include "tools/unseen.h"
 
 namespace mome {
 namespace {
 
+using nlohmann::ordered_json;
+
 struct Options {
-  std::string checkpoint, vocabulary, data, split, image_root, index, unseen, image, json;
-  std::vector<std::string> queries;
-  int64_t top = 8, rerank = 0;
+  std::string checkpoint, vocabulary, data, split, image_root, index, image, query_file, json;
+  std::vector<std::string> queries, unseen;
+  int64_t top = 8;
+  std::optional<int64_t> rerank;
   double max_bad = 0.01;
 };
 
-// What is searched: features of pictures and of texts, and the records that they belong to.
-struct Gallery {
-  Dataset dataset;
-  std::vector<float> images, texts;
-  std::vector<int32_t> image_record, text_record;
+struct Hit {
+  int32_t row;                 // of the features
+  float score;                 // cosine of the features
+  std::optional<float> match;  // of the matching head, where it was asked
 };
 
-Dataset open(const std::string& source, const std::string& split, const Options& o) {
-  DatasetOptions d;
-  d.image_root = o.image_root;
-  d.max_bad = o.max_bad;
-  return open_dataset(source, split, d);
-}
-
-// Copies tensor `name` [n, dim] or [n] of an index.
-template <class T>
-std::vector<T> column(const SafeTensors& file, const std::string& path, const char* name, const char* dtype, int64_t dim) {
-  const auto* t = file.find(name);
-  if (!t) fail("{}: has no tensor \"{}\"; run `mome embed` with --what both", path, name);
-  if (t->dtype != dtype || (dim > 0 && (t->shape.size() != 2 || t->shape[1] != dim)))
-    fail("{}: tensor \"{}\" is {} [{}]; this checkpoint makes {} features of {} values", path, name, t->dtype, fmt::join(t->shape, ", "), dtype, dim);
-  std::vector<T> out(size_t(t->elements));
-  std::memcpy(out.data(), t->data, t->bytes);
-  return out;
-}
-
-Gallery open_index(const Options& o, int64_t dim, bool want_images) {
-  const SafeTensors file(o.index);
-  Gallery g;
-  g.dataset.source = o.index;
-  const auto it = file.metadata().find("records");
-  if (it == file.metadata().end()) fail("{}: its metadata names no records; expected a file of `mome embed`", o.index);
-  try {
-    for (const auto& j : nlohmann::json::parse(it->second)) {
-      Record r;
-      r.key = j.at("key");
-      r.image.file = j.at("image");
-      r.captions = j.at("captions").get<std::vector<std::string>>();
-      g.dataset.records.push_back(r);
-    }
-  } catch (const nlohmann::json::exception& e) {
-    fail("{}: metadata \"records\": {}", o.index, e.what());
-  }
-  std::vector<int64_t> record;
-  if (want_images) {
-    g.images = column<float>(file, o.index, "image_features", "F32", dim);
-    record = column<int64_t>(file, o.index, "image_record", "I64", 0);
-  } else {
-    g.texts = column<float>(file, o.index, "text_features", "F32", dim);
-    record = column<int64_t>(file, o.index, "text_record", "I64", 0);
-  }
-  if (int64_t(record.size()) * dim != int64_t(want_images ? g.images.size() : g.texts.size()))
-    fail("{}: features and records differ in number", o.index);
-  for (int64_t r : record) {
-    if (r < 0 || r >= int64_t(g.dataset.records.size())) fail("{}: names record {} of {}", o.index, r, g.dataset.records.size());
-    (want_images ? g.image_record : g.text_record).push_back(int32_t(r));
-  }
-  return g;
-}
-
-Gallery embed(Retriever& r, const Options& o, bool want_images) {
-  Gallery g;
-  g.dataset = open(o.data, o.split, o);
-  EvalReader reader(g.dataset, &r.words, r.reader_options(o.max_bad));
-  if (want_images) {
-    g.images = image_features(*r.model, reader, all_records(g.dataset), r.arena, g.image_record);
-  } else {
-    const std::vector<TextRef> refs = all_captions(g.dataset);
-    g.texts = text_features(*r.model, reader, refs, r.arena);
-    for (const TextRef& t : refs) g.text_record.push_back(t.record);
-  }
-  return g;
-}
-
-// Re-ranks the candidates of a text query by the matching head.
-void rerank(Retriever& r, const Dataset& pictures, const Batch& text, std::vector<std::pair<int32_t, float>>& found, const Gallery& g, double max_bad) {
-  EvalReader reader(pictures, &r.words, r.reader_options(max_bad));
-  std::vector<int32_t> records;
-  for (const auto& [i, score] : found) records.push_back(g.image_record[size_t(i)]);
-  const Batch images = reader.images(records);
-  MOME_CHECK(images.size == int(records.size()));
-  std::vector<Pairing> pairs;
-  for (int32_t i = 0; i < images.size; ++i) pairs.push_back({i, 0});
-  const std::vector<float> match = matching_scores(*r.model, images, text, pairs, r.arena);
-  for (size_t i = 0; i < found.size(); ++i) found[i].second = match[i];
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-}
-
-Batch text_batch(const Retriever& r, const std::string& query) {
-  Batch b;
-  b.size = 1;
-  pack_texts({r.words.encode_text(query, int(r.model->config().text_length))}, b);
-  return b;
-}
-
-void run(const Options& o) {
-  if (o.data.empty() == o.index.empty()) throw UsageError("one of --data and --index is needed, to say what to search");
-  if (o.queries.empty() == o.image.empty()) throw UsageError("either words to search for, or --image, is needed");
+void check(const Options& o) {
+  if (o.data.empty() == o.index.empty())
+    throw UsageError("one of --data and --index is needed, to say what to search");
+  if (!o.queries.empty() + !o.image.empty() + !o.query_file.empty() != 1)
+    throw UsageError("one of these is needed: words to search for, --queries, or --image");
   if (o.top < 1) throw UsageError("--top must be at least 1");
   for (const std::string& q : o.queries)
     if (q.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("a query is empty");
-  if (o.rerank > 0 && (!o.image.empty() || o.data.empty())) throw UsageError("--rerank needs words to search for, and --data");
-  const auto r = open_retriever(o.checkpoint, o.vocabulary);
-  if (o.rerank > 0 && !r->model->parts().itm) fail("{}: has no matching head; --rerank needs one", o.checkpoint);
-  const int64_t dim = r->model->config().features();
-  const bool want_images = o.image.empty();
-  const Gallery g = o.index.empty() ? embed(*r, o, want_images) : open_index(o, dim, want_images);
-  const std::vector<int32_t>& record = want_images ? g.image_record : g.text_record;
-  const std::vector<float>& features = want_images ? g.images : g.texts;
-  if (record.empty()) fail("{}: has no {} to search", g.dataset.source, want_images ? "pictures" : "texts");
+  if (o.rerank && *o.rerank < 1)
+    throw UsageError(fmt::format("--rerank {}: expected at least 1", *o.rerank));
+  if (o.rerank && !o.image.empty()) throw UsageError("--rerank needs words to search for");
+}
 
-  std::set<std::string> unseen;
-  if (!o.unseen.empty())
-    for (const Record& u : open(o.unseen, "", o).records) unseen.insert(std::filesystem::weakly_canonical(u.image.file).string());
+DatasetOptions dataset_options(const Options& o) {
+  DatasetOptions d;
+  d.image_root = o.image_root;
+  d.max_bad = o.max_bad;
+  return d;
+}
 
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  const auto show = [&](const std::string& query, const std::vector<std::pair<int32_t, float>>& found) {
-    fmt::print("\n{}\n", query);
-    nlohmann::ordered_json results = nlohmann::ordered_json::array();
-    int rank = 0;
-    for (const auto& [i, score] : found) {
-      const Record& hit = g.dataset.records[size_t(record[size_t(i)])];
-      const std::string image = std::filesystem::weakly_canonical(hit.image.file).string();
-      const bool trained = !unseen.count(image);
-      const std::string caption = hit.captions.empty() ? hit.key : hit.captions[0];
-      fmt::print("  {:>2}  {:6.3f}  {}{}  ({})\n", ++rank, score, caption, trained ? "" : "  [never trained on]", hit.image.file);
-      results.push_back({{"image", hit.image.file}, {"caption", caption}, {"score", score}, {"trained", trained}});
-    }
-    all.push_back({{"query", query}, {"results", results}});
-  };
-
-  if (want_images) {
-    for (const std::string& query : o.queries) {
-      std::vector<float> f;
-      const Batch text = text_batch(*r, query);
-      append_text_features(*r->model, text, r->arena, f);
-      auto found = nearest(int64_t(record.size()), dim, features.data(), f.data(), std::max(o.top, o.rerank));
-      if (o.rerank > 0) rerank(*r, g.dataset, text, found, g, o.max_bad);
-      if (int64_t(found.size()) > o.top) found.resize(size_t(o.top));
-      show(query, found);
-    }
-  } else {
-    Dataset one;
-    one.source = o.image;
-    Record picture;
-    picture.key = o.image;
-    picture.image.file = o.image;
-    one.records = {picture};
-    EvalReader reader(one, nullptr, r->reader_options(0));
-    std::vector<int32_t> kept;
-    const std::vector<float> f = image_features(*r->model, reader, all_records(one), r->arena, kept);
-    show(o.image, nearest(int64_t(record.size()), dim, features.data(), f.data(), o.top));
+class Search {
+ public:
+  Search(const Options& o, Retriever& r)
+      : options_(o),
+        r_(r),
+        pictures_(o.image.empty()),
+        unseen_(unseen_pictures(o.unseen, dataset_options(o))),
+        index_(open_index()),
+        record_(pictures_ ? index_.image_record : index_.text_record),
+        features_(pictures_ ? index_.images : index_.texts),
+        // Each candidate was read when it was embedded: that it cannot be read now is an error.
+        reader_(index_.dataset, &r.words, r.reader_options(0)) {
+    if (record_.empty())
+      fail("{}: has no {} to search", index_.dataset.source, pictures_ ? "pictures" : "texts");
   }
-  if (!o.json.empty()) write_file_atomic(o.json, all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+
+  /// Best first; of the first K of a text query the order is the matching head's.
+  std::vector<Hit> best(const float* query, const Batch* text) {
+    const int64_t dim = r_.model->config().features();
+    const int64_t wanted = std::max(options_.top, text ? options_.rerank.value_or(0) : 0);
+    std::vector<Hit> hits;
+    for (const auto& [row, score] :
+         nearest(int64_t(record_.size()), dim, features_.data(), query, wanted))
+      hits.push_back({row, score, {}});
+    if (text && options_.rerank)
+      rerank(*text, std::span(hits).first(std::min(hits.size(), size_t(*options_.rerank))));
+    if (int64_t(hits.size()) > options_.top) hits.resize(size_t(options_.top));
+    return hits;
+  }
+
+  ordered_json to_json(const std::string& query, const std::vector<Hit>& hits) const {
+    ordered_json results = ordered_json::array();
+    for (const Hit& hit : hits) {
+      const Record& record = record_of(hit);
+      ordered_json j = {{"image", image_name(record.image)}};
+      if (record.image.size > 0) {
+        j["archive"] = record.image.file;
+        j["offset"] = record.image.offset;
+        j["size"] = record.image.size;
+      }
+      j["caption"] = caption_of(record);
+      j["score"] = hit.score;
+      if (hit.match) j["match"] = *hit.match;
+      if (!options_.unseen.empty()) j["trained"] = !is_unseen(record);
+      results.push_back(j);
+    }
+    return {{"query", query}, {"results", results}};
+  }
+
+  void print(const std::string& query, const std::vector<Hit>& hits) const {
+    fmt::print("\n{}\n", query);
+    int rank = 0;
+    for (const Hit& hit : hits) {
+      const Record& record = record_of(hit);
+      fmt::print("  {:>2}  {:6.3f}  {}{}{}  ({})\n", ++rank, hit.score,
+                 hit.match ? fmt::format("match {:6.3f}  ", *hit.match) : "", caption_of(record),
+                 is_unseen(record) ? "  [never trained on]" : "", image_name(record.image));
+    }
+  }
+
+ private:
+  FeatureIndex open_index() const {
+    if (!options_.index.empty()) return load_index(options_.index, r_, pictures_);
+    Dataset dataset = open_and_tell(options_.data, options_.split, dataset_options(options_));
+    return make_index(r_, std::move(dataset), pictures_, !pictures_, options_.max_bad);
+  }
+
+  void rerank(const Batch& text, std::span<Hit> hits) {
+    constexpr size_t kChunk = 32;  // pairs a forward pass
+    for (size_t begin = 0; begin < hits.size(); begin += kChunk) {
+      const std::span<Hit> some = hits.subspan(begin, std::min(kChunk, hits.size() - begin));
+      std::vector<int32_t> records;
+      std::vector<Pairing> pairs;
+      for (const Hit& hit : some) {
+        pairs.push_back({int32_t(records.size()), 0});
+        records.push_back(record_[size_t(hit.row)]);
+      }
+      const Batch images = reader_.images(records);
+      const auto match = matching_scores(*r_.model, images, text, pairs, r_.arena);
+      for (size_t i = 0; i < some.size(); ++i) some[i].match = match[i];
+    }
+    std::stable_sort(hits.begin(), hits.end(),
+                     [](const Hit& a, const Hit& b) { return *a.match > *b.match; });
+  }
+
+  const Record& record_of(const Hit& hit) const {
+    return index_.dataset.records[size_t(record_[size_t(hit.row)])];
+  }
+  static const std::string& caption_of(const Record& record) {
+    return record.captions.empty() ? record.key : record.captions[0];
+  }
+  bool is_unseen(const Record& record) const {
+    return !unseen_.empty() && unseen_.contains(image_identity(record.image));
+  }
+
+  const Options& options_;
+  Retriever& r_;
+  const bool pictures_;  // are searched, not texts
+  const std::unordered_set<std::string> unseen_;
+  const FeatureIndex index_;
+  const std::vector<int32_t>& record_;
+  const std::vector<float>& features_;
+  EvalReader reader_;
+};
+
+Batch text_batch(const Retriever& r, std::span<const std::string> queries) {
+  std::vector<std::vector<int32_t>> texts;
+  for (const std::string& query : queries)
+    texts.push_back(r.words.encode_text(query, int(r.model->config().text_length)));
+  Batch batch;
+  batch.size = int(queries.size());
+  pack_texts(texts, batch);
+  return batch;
+}
+
+/// Calls show(query, hits) for each query in order.
+template <class Show>
+void search_words(Search& search, Retriever& r, const Options& o,
+                  const std::vector<std::string>& queries, Show&& show) {
+  constexpr size_t kChunk = 64;  // texts a forward pass
+  const int64_t dim = r.model->config().features();
+  for (size_t begin = 0; begin < queries.size(); begin += kChunk) {
+    const auto some = std::span(queries).subspan(begin, std::min(kChunk, queries.size() - begin));
+    std::vector<float> features;
+    append_text_features(*r.model, text_batch(r, some), r.arena, features);
+    for (size_t i = 0; i < some.size(); ++i) {
+      const Batch text = o.rerank ? text_batch(r, some.subspan(i, 1)) : Batch{};
+      show(some[i], search.best(features.data() + int64_t(i) * dim, &text));
+    }
+  }
+}
+
+std::vector<float> picture_features(Retriever& r, const std::string& file) {
+  Dataset one;
+  one.source = file;
+  one.records.emplace_back();
+  one.records[0].image.file = file;
+  decode_image(read_bytes(one.records[0].image), file);  // a broken one is an error, not skipped
+  EvalReader reader(one, nullptr, r.reader_options(0));
+  std::vector<int32_t> kept;
+  return image_features(*r.model, reader, all_records(one), r.arena, kept);
+}
+
+std::string line_of(const ordered_json& j, int indent) {
+  return j.dump(indent, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+// Many queries: a line of JSON for each, to a file or to standard output.
+void search_file(Search& search, Retriever& r, const Options& o) {
+  const std::vector<std::string> queries = read_text_lines({o.query_file});
+  std::optional<AtomicFile> file;
+  if (!o.json.empty()) file.emplace(o.json);
+  std::optional<Progress> progress;  // not on a terminal that shows the results
+  if (file || !isatty(STDOUT_FILENO)) progress.emplace("searching", int64_t(queries.size()));
+  int64_t done = 0;
+  search_words(search, r, o, queries, [&](const std::string& query, const std::vector<Hit>& hits) {
+    const std::string line = line_of(search.to_json(query, hits), -1);
+    if (file)
+      file->write(line);
+    else
+      fmt::print("{}", line);
+    if (progress) progress->update(++done);
+  });
+  if (file) file->commit();
+}
+
+void run(const Options& o) {
+  check(o);
+  const auto r = open_retriever(o.checkpoint, o.vocabulary);
+  if (o.rerank && !r->model->parts().itm)
+    fail("{}: has no matching head; --rerank needs one", o.checkpoint);
+  std::vector<float> picture;
+  if (!o.image.empty()) picture = picture_features(*r, o.image);
+  Search search(o, *r);
+  if (!o.query_file.empty()) return search_file(search, *r, o);
+
+  ordered_json all = ordered_json::array();
+  const auto show = [&](const std::string& query, const std::vector<Hit>& hits) {
+    search.print(query, hits);
+    all.push_back(search.to_json(query, hits));
+  };
+  if (o.image.empty())
+    search_words(search, *r, o, o.queries, show);
+  else
+    show(o.image, search.best(picture.data(), nullptr));
+  if (!o.json.empty()) write_file_atomic(o.json, line_of(all, 2));
 }
 
 }  // namespace
@@ -183,18 +246,28 @@ void run(const Options& o) {
 void add_search_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand("search", "Find pictures by words, or texts by a picture");
   auto o = std::make_shared<Options>();
-  c->add_option("queries", o->queries, "words to search for; each argument is a query of its own");
+  c->add_option("words", o->queries, "words to search for; each argument is a query of its own");
+  c->add_option("--queries", o->query_file,
+                "text file with a query a line; the results are JSON lines, on standard output or "
+                "in the file of --json");
   c->add_option("--image", o->image, "a picture to find texts for, instead of words");
   c->add_option("--checkpoint", o->checkpoint, "stage 3's .safetensors")->required();
-  c->add_option("--data", o->data, "what to search: JSON lines, COCO or Karpathy JSON, a folder, or tar shards (embedded first)");
+  c->add_option("--data", o->data,
+                "what to search: JSON lines, COCO or Karpathy JSON, a folder, or tar shards "
+                "(embedded first)");
   c->add_option("--index", o->index, "what to search: a file of `mome embed`");
   c->add_option("--split", o->split, "split of --data; default all");
   c->add_option("--image-root", o->image_root, "folder of the images that a JSON names");
   c->add_option("--vocabulary", o->vocabulary, "vocab.txt; default: the one beside the checkpoint");
-  c->add_option("--unseen", o->unseen, "data set whose pictures were never trained on: results among them are marked");
+  c->add_option("--unseen", o->unseen,
+                "SOURCE or SOURCE:SPLIT, a data set whose pictures were never trained on: results "
+                "among them are marked; may be given several times")
+      ->allow_extra_args(false);
   c->add_option("--top", o->top, "results a query")->capture_default_str();
-  c->add_option("--rerank", o->rerank, "let the matching head put the best K in order; 0: off")->capture_default_str();
-  c->add_option("--max-bad", o->max_bad, "share of broken records that is survived")->capture_default_str();
+  c->add_option("--rerank", o->rerank,
+                "let the matching head put the best K in order; those behind them keep theirs");
+  c->add_option("--max-bad", o->max_bad, "share of broken records that is survived")
+      ->capture_default_str();
   c->add_option("--json", o->json, "file for the results");
   c->callback([o] { run(*o); });
 }

@@ -4,12 +4,14 @@
 
 namespace mome {
 
-std::vector<float> matching_scores(MomeModel& model, const Batch& images, const Batch& texts, const std::vector<Pairing>& pairs, Arena& arena) {
+std::vector<float> matching_scores(MomeModel& model, const Batch& images, const Batch& texts,
+                                   const std::vector<Pairing>& pairs, Arena& arena) {
   ForwardInputs in;
   in.images = images.size;
   in.patches = batch_patches(model, images, arena);
   in.tokens = texts.tokens;
-  for (int64_t b = 0; b < texts.size; ++b) in.text_lengths.push_back(texts.text_begin[size_t(b) + 1] - texts.text_begin[size_t(b)]);
+  for (int64_t b = 0; b < texts.size; ++b)
+    in.text_lengths.push_back(texts.text_begin[size_t(b) + 1] - texts.text_begin[size_t(b)]);
   std::vector<SequenceSpec> sequences;
   for (const Pairing& p : pairs) {
     SequenceSpec s;
@@ -27,13 +29,16 @@ std::vector<float> matching_scores(MomeModel& model, const Batch& images, const 
     for (size_t s = 0; s < sequences.size(); ++s) rows.push_back(layout->text_row(int(s), 0));
     const GatherPlan cls = make_gather(out.states->rows(), std::move(rows));
     const Tensor logits = model.itm_logits(tape, out.states, cls)->value;
-    for (size_t s = 0; s < sequences.size(); ++s) scores.push_back(logits.as<float>()[2 * s + 1] - logits.as<float>()[2 * s]);
+    for (size_t s = 0; s < sequences.size(); ++s)
+      scores.push_back(logits.as<float>()[2 * s + 1] - logits.as<float>()[2 * s]);
   }
   arena.release(in.patches.data);
   return scores;
 }
 
-MaskedWords masked_words(MomeModel& model, const Batch& images, const std::vector<MaskedText>& texts, const std::vector<int32_t>& image, Arena& arena) {
+MaskedWords masked_words(MomeModel& model, const Batch& images,
+                         const std::vector<MaskedText>& texts, const std::vector<int32_t>& image,
+                         Arena& arena) {
   ForwardInputs in;
   std::vector<SequenceSpec> sequences;
   std::vector<int32_t> labels;

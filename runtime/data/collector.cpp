@@ -31,6 +31,7 @@ void Collector::add(Record record, const std::string& record_split, const std::s
   const std::string name = record_split == "restval" ? "train" : record_split;
   ++splits_[name];
   if (!split_.empty() && name != split_) return;
+  record.split = name;
   record.image_id = int64_t(hash64(fmt::format("{}\n{}", record.image.file, record.image.offset)));
   dataset_.records.push_back(std::move(record));
 }

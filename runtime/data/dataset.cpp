@@ -7,9 +7,9 @@
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
 #include "runtime/data/paths.h"
-#include "runtime/io/atomic_file.h"
 #include "runtime/data/readers.h"
 #include "runtime/data/shards.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace fs = std::filesystem;

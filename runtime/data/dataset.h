@@ -1,8 +1,8 @@
 // Opens a data set of any of the field's formats:
-//   FILE.jsonl         {"image": path, "captions": [..]} a line; optional "split", "keywords",
-//   "kind" FILE.json          COCO captions or Karpathy splits, told apart by their content FOLDER
-//   its captions.jsonl, or else all images below it, without captions NAME-{000..9}.tar  WebDataset
-//   shards: brace ranges, brace lists, lists with commas
+//  * FILE.jsonl: {"image": path, "captions": [..]} a line; optional "split", "keywords", "kind";
+//  * FILE.json: COCO captions or Karpathy splits, told apart by their content;
+//  * FOLDER: its captions.jsonl, or else all images below it, without captions;
+//  * NAME-{000..9}.tar: WebDataset shards; brace ranges, brace lists, lists with commas.
 // A broken record is named in Dataset::problems and skipped, up to DatasetOptions::max_bad.
 #pragma once
 #include <string>

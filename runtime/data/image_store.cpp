@@ -6,11 +6,6 @@
 
 namespace mome {
 
-std::string image_name(const Record& record) {
-  if (record.image.size == 0) return record.image.file;
-  return fmt::format("{}: sample {}", record.image.file, record.key);
-}
-
 ImageStore::ImageStore(const Dataset& dataset, int64_t cache_mib)
     : dataset_(dataset), limit_(cache_mib << 20), entries_(dataset.records.size()) {}
 
@@ -23,7 +18,8 @@ std::shared_ptr<const Image> ImageStore::get(int32_t record) {
   }
   try {
     const Record& r = dataset_.records[record];
-    auto image = std::make_shared<const Image>(decode_image(read_bytes(r.image), image_name(r)));
+    auto image =
+        std::make_shared<const Image>(decode_image(read_bytes(r.image), image_name(r.image)));
     const int64_t bytes = int64_t(image->pixels.size());
     const std::lock_guard lock(mutex_);
     if (!entry.image && cached_bytes_ + bytes <= limit_) {

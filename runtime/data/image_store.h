@@ -39,7 +39,4 @@ class ImageStore {
   std::vector<Entry> entries_;
 };
 
-/// "data.tar: sample 0001" or "images/1.png": how errors name a record's image.
-std::string image_name(const Record& record);
-
 }  // namespace mome

@@ -20,7 +20,8 @@ std::vector<std::string> list_field(const json& object, const char* name) {
   std::vector<std::string> out;
   const auto it = object.find(name);
   if (it == object.end() || it->is_null()) return out;
-  if (!it->is_array()) fail("\"{}\" is of type {}; expected a list of strings", name, it->type_name());
+  if (!it->is_array())
+    fail("\"{}\" is of type {}; expected a list of strings", name, it->type_name());
   for (const json& item : *it) {
     if (!item.is_string()) {
       fail("\"{}\" holds a value of type {}; expected strings alone", name, item.type_name());

@@ -26,7 +26,8 @@ Record parse_image(const json& object, std::string& split) {
   }
   for (const json& sentence : *sentences) {
     if (!sentence.is_object()) {
-      fail("\"sentences\" holds a value of type {}; expected {{\"raw\": ..}}", sentence.type_name());
+      fail("\"sentences\" holds a value of type {}; expected {{\"raw\": ..}}",
+           sentence.type_name());
     }
     std::string caption = string_field(sentence, "raw");
     if (!caption.empty()) record.captions.push_back(std::move(caption));

@@ -31,7 +31,8 @@ void add_caption(std::string caption, Record& record) {
 
 void add_json(const std::string& text, Sample& sample) {
   const nlohmann::json object = parse_json(text);
-  if (!object.is_object()) fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
+  if (!object.is_object())
+    fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
   add_caption(string_field(object, "caption"), sample.record);
   for (std::string& caption : list_field(object, "captions")) {
     add_caption(std::move(caption), sample.record);
@@ -46,7 +47,7 @@ void add_member(const RandomFile& file, const std::string& shard, const TarMembe
   if (is_image_ending(ending)) {
     if (member.size == 0) fail("an image of 0 bytes");
     if (sample.record.image.size != 0) fail("a second image of this sample; expected one");
-    sample.record.image = {shard, member.offset, member.size};
+    sample.record.image = {shard, member.offset, member.size, member.name};
   } else if (ending == "webp") {
     fail("WebP cannot be decoded; expected {}", kImageEndings);
   } else if (ending == "txt" || ending == "json") {

@@ -10,15 +10,24 @@ namespace mome {
 /// Where an encoded image lies: a whole file, or a range of bytes of one (a tar shard).
 struct ImageRef {
   std::string file;
-  uint64_t offset = 0;  // bytes
-  uint64_t size = 0;    // bytes; 0 = the whole file
+  uint64_t offset = 0;      // bytes
+  uint64_t size = 0;        // bytes; 0 = the whole file
+  std::string member = {};  // its name inside the archive; empty for a whole file
 };
+
+/// How people are told of an image: "images/1.png", or "data.tar: 0001.jpg".
+std::string image_name(const ImageRef& image);
+
+/// Equal for the same image however its file is named (relative, through ".." or a link), and
+/// different for two members of one archive.
+std::string image_identity(const ImageRef& image);
 
 struct Record {
   std::string key;  // short name for people: file name, or WebDataset key
   ImageRef image;
   std::vector<std::string> captions;  // non-blank, without white space around them
   std::vector<std::string> keywords;
+  std::string split;     // "train", "val", "test" or what the source says; empty if it says nothing
   std::string kind;      // free label by which evaluation groups its figures; may be empty
   int64_t image_id = 0;  // equal for records of the same image (hash of its ImageRef)
 };

@@ -1,10 +1,7 @@
 #include "runtime/data/tar.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "runtime/core/error.h"
@@ -147,25 +144,8 @@ std::vector<TarMember> index_tar(const RandomFile& file, const std::string& name
   }
 }
 
-TarWriter::TarWriter(const std::string& name)
-    : name_(name), stream_(std::fopen((name + ".partial").c_str(), "wb")) {
-  if (!stream_) fail("{}.partial: cannot write: {}", name, std::strerror(errno));
-}
-
-TarWriter::~TarWriter() {
-  if (!stream_) return;
-  std::fclose(stream_);
-  std::remove((name_ + ".partial").c_str());
-}
-
-void TarWriter::write(std::string_view bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), stream_) != bytes.size()) {
-    fail("{}.partial: cannot write: {}", name_, std::strerror(errno));
-  }
-}
-
 void TarWriter::add(const std::string& member, std::string_view content) {
-  MOME_CHECK(stream_ && !member.empty() && member.size() <= kNameSize);
+  MOME_CHECK(!member.empty() && member.size() <= kNameSize);
   if (content.size() >= uint64_t{1} << 33) fail("{}: member {} is over 8 GiB", name_, member);
   Header h{};
   std::memcpy(h.data() + kName, member.data(), member.size());
@@ -184,23 +164,14 @@ void TarWriter::add(const std::string& member, std::string_view content) {
   for (const char c : h) sum += uint8_t(c);
   octal(kChecksum, 6, sum);
   h[kChecksum + 6] = '\0';
-  write({h.data(), h.size()});
-  write(content);
-  write(std::string((kBlock - content.size() % kBlock) % kBlock, '\0'));
+  file_.write(h.data(), h.size());
+  file_.write(content);
+  file_.write(std::string((kBlock - content.size() % kBlock) % kBlock, '\0'));
 }
 
 void TarWriter::finish() {
-  MOME_CHECK(stream_);
-  write(std::string(2 * kBlock, '\0'));
-  const bool synced = std::fflush(stream_) == 0 && ::fsync(::fileno(stream_)) == 0;
-  const bool closed = std::fclose(stream_) == 0;
-  stream_ = nullptr;
-  const std::string partial = name_ + ".partial";
-  if (!synced || !closed || std::rename(partial.c_str(), name_.c_str()) != 0) {
-    const std::string why = std::strerror(errno);
-    std::remove(partial.c_str());
-    fail("{}: cannot write: {}", name_, why);
-  }
+  file_.write(std::string(2 * kBlock, '\0'));
+  file_.commit();
 }
 
 }  // namespace mome

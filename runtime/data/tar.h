@@ -2,12 +2,12 @@
 // pax paths and sizes on reading (POSIX.1-2017, pax; GNU tar manual, "Basic Tar Format").
 #pragma once
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "runtime/data/read_bytes.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 
@@ -23,24 +23,19 @@ struct TarMember {
 /// otherwise lose samples unseen).
 std::vector<TarMember> index_tar(const RandomFile& file, const std::string& name);
 
-/// Writes an archive to `name`.partial and renames it when it is whole. Throws Error naming the
-/// file.
+/// Writes an archive that is whole or not there (AtomicFile; its errors).
 class TarWriter {
  public:
-  explicit TarWriter(const std::string& name);
-  ~TarWriter();  // an archive that was not finished is removed
-  TarWriter(const TarWriter&) = delete;
-  TarWriter& operator=(const TarWriter&) = delete;
+  explicit TarWriter(const std::string& name) : name_(name), file_(name) {}
 
   /// A regular file; names of at most 100 bytes.
   void add(const std::string& member, std::string_view content);
+  /// Without it nothing is kept.
   void finish();
 
  private:
-  void write(std::string_view bytes);
-
   std::string name_;
-  std::FILE* stream_;
+  AtomicFile file_;
 };
 
 }  // namespace mome

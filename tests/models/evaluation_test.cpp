@@ -15,7 +15,8 @@ TEST(Retrieval, CountsLiterally) {
   RandomStream random(5, 0, Purpose::kTest, 0);
   const int64_t images = 37, texts = 61, dim = 3;
   std::vector<float> image, text;
-  for (int64_t i = 0; i < images * dim; ++i) image.push_back(float(int(random.below(5)) - 2));  // small integers: many equal scores
+  for (int64_t i = 0; i < images * dim; ++i)
+    image.push_back(float(int(random.below(5)) - 2));  // small integers: many equal scores
   for (int64_t i = 0; i < texts * dim; ++i) text.push_back(float(int(random.below(5)) - 2));
   std::vector<std::vector<int32_t>> right(texts);
   for (auto& r : right) {
@@ -34,9 +35,11 @@ TEST(Retrieval, CountsLiterally) {
     for (int64_t t = 0; t < texts; ++t) {
       std::vector<int32_t> order(images);
       for (int32_t i = 0; i < images; ++i) order[size_t(i)] = i;
-      std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return score(t, a) > score(t, b); });
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int32_t a, int32_t b) { return score(t, a) > score(t, b); });
       bool hit = false;
-      for (int64_t j = 0; j < k; ++j) hit = hit || std::count(right[size_t(t)].begin(), right[size_t(t)].end(), order[size_t(j)]);
+      for (int64_t j = 0; j < k; ++j)
+        hit = hit || std::count(right[size_t(t)].begin(), right[size_t(t)].end(), order[size_t(j)]);
       t2i += hit;
     }
     for (int64_t i = 0; i < images; ++i) {
@@ -48,7 +51,8 @@ TEST(Retrieval, CountsLiterally) {
       }
       if (!any) continue;
       ++asked;
-      std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return score(a, i) > score(b, i); });
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int32_t a, int32_t b) { return score(a, i) > score(b, i); });
       bool hit = false;
       for (int64_t j = 0; j < k; ++j) {
         const auto& r = right[size_t(order[size_t(j)])];
@@ -56,8 +60,12 @@ TEST(Retrieval, CountsLiterally) {
       }
       i2t += hit;
     }
-    const double a = k == 1 ? got.text_to_image.r1 : k == 5 ? got.text_to_image.r5 : got.text_to_image.r10;
-    const double b = k == 1 ? got.image_to_text.r1 : k == 5 ? got.image_to_text.r5 : got.image_to_text.r10;
+    const double a = k == 1   ? got.text_to_image.r1
+                     : k == 5 ? got.text_to_image.r5
+                              : got.text_to_image.r10;
+    const double b = k == 1   ? got.image_to_text.r1
+                     : k == 5 ? got.image_to_text.r5
+                              : got.image_to_text.r10;
     EXPECT_NEAR(a, double(t2i) / double(texts), 1e-12) << k;
     EXPECT_NEAR(b, double(i2t) / double(asked), 1e-12) << k;
   }
@@ -70,7 +78,8 @@ TEST(Retrieval, SubsetsOfQueriesKeepTheWholeGallery) {
   EXPECT_EQ(all.text_to_image.r1, 0.5);
   EXPECT_EQ(all.image_to_text.r1, 1);  // image 2 has no right text and is not asked
   EXPECT_EQ(all.images, 2);
-  const RetrievalResult one = retrieval(3, 2, 2, image.data(), text.data(), {{0}, {1}}, {0, 1, 0}, {0, 1});
+  const RetrievalResult one =
+      retrieval(3, 2, 2, image.data(), text.data(), {{0}, {1}}, {0, 1, 0}, {0, 1});
   EXPECT_EQ(one.texts, 1);
   EXPECT_EQ(one.images, 1);
   EXPECT_EQ(one.text_to_image.r1, 0);
@@ -107,7 +116,8 @@ TEST(Retrieval, Nearest) {
 
 TEST(Fusion, BatchesEqualOneSequenceAtATime) {
   ModelConfig c;
-  c.image_size = 16, c.patch = 8, c.width = 16, c.heads = 2, c.layers = 3, c.vl_from = 1, c.text_length = 8, c.vocabulary = 12;
+  c.image_size = 16, c.patch = 8, c.width = 16, c.heads = 2, c.layers = 3, c.vl_from = 1,
+  c.text_length = 8, c.vocabulary = 12;
   MomeModel model(c, ModelParts::stage_pairs());
   model.parameters().initialize(2);
   RandomStream random(4, 0, Purpose::kTest, 1);
@@ -135,11 +145,14 @@ TEST(Fusion, BatchesEqualOneSequenceAtATime) {
   std::vector<MaskedText> many;
   std::vector<int32_t> picture;
   for (int i = 0; i < 24; ++i) {
-    many.push_back({{2, int32_t(random.below(12)), int32_t(random.below(12)), 3}, {1, 2}, {int32_t(random.below(12)), int32_t(random.below(12))}});
+    many.push_back({{2, int32_t(random.below(12)), int32_t(random.below(12)), 3},
+                    {1, 2},
+                    {int32_t(random.below(12)), int32_t(random.below(12))}});
     picture.push_back(i % 4 - 1);
   }
   int64_t correct = 0;
-  for (int i = 0; i < 24; ++i) correct += masked_words(model, images, {many[size_t(i)]}, {picture[size_t(i)]}, arena).correct;
+  for (int i = 0; i < 24; ++i)
+    correct += masked_words(model, images, {many[size_t(i)]}, {picture[size_t(i)]}, arena).correct;
   const MaskedWords together = masked_words(model, images, many, picture, arena);
   EXPECT_EQ(together.correct, correct);
   EXPECT_EQ(together.count, 48);

@@ -27,7 +27,8 @@ TEST_F(DatasetErrors, EachBrokenLineIsNamed) {
     std::string line, expected;
   } cases[] = {
       {"{\"image\": \"0.png\", \"captions\": [\"a\"]", "parse error at line 1"},
-      {"{\"image\": \"0.png\", \"captions\": \"a\"}", "\"captions\" is of type string; expected a list"},
+      {"{\"image\": \"0.png\", \"captions\": \"a\"}",
+       "\"captions\" is of type string; expected a list"},
       {"{\"image\": \"0.png\", \"captions\": [1]}",
        "\"captions\" holds a value of type number; expected strings"},
       {"{\"image\": \"0.png\"}", "no \"captions\""},
@@ -158,7 +159,8 @@ TEST_F(DatasetErrors, Shards) {
 // Whatever the bytes, the outcome is a data set or an Error: no crash, no other exception.
 TEST_F(DatasetErrors, RandomDamageOfJson) {
   const std::string coco = R"({"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name":
-    "0.png"}], "annotations": [{"image_id": 1, "caption": "x\u00e9"}, {"image_id": 2, "caption": "y"}]})";
+    "0.png"}], "annotations": [{"image_id": 1, "caption": "x\u00e9"},
+    {"image_id": 2, "caption": "y"}]})";
   const std::string karpathy =
       R"({"images": [{"filename": "0.png", "filepath": "", "split": "train",
     "sentences": [{"raw": "a", "tokens": ["a", ["b"]]}], "sentids": [0]}]})";

@@ -40,6 +40,9 @@ TEST(DatasetFormats, JsonLines) {
   EXPECT_EQ(test.records[0].captions, (Strings{"a", "b"}));
   EXPECT_EQ(test.records[0].keywords, Strings{"k"});
   EXPECT_EQ(test.records[0].kind, "tone");
+  EXPECT_EQ(test.records[0].split, "test");
+  EXPECT_EQ(all.records[0].split, "train");
+  EXPECT_EQ(all.records[2].split, "");
 
   const Dataset twice = open_datasets({file, file}, "test", {});
   EXPECT_EQ(twice.records.size(), 2u);
@@ -50,7 +53,8 @@ TEST(DatasetFormats, CocoCaptions) {
   folder.write("images/000000000007.jpg", "not read yet");
   folder.write("images/000000000009.jpg", "not read yet");
   const std::string file = folder.write("captions_val.json", R"({"info": {}, "licenses": [{}],
-    "images": [{"id": 9, "file_name": "000000000009.jpg"}, {"id": 7, "file_name": "000000000007.jpg"}],
+    "images": [{"id": 9, "file_name": "000000000009.jpg"},
+               {"id": 7, "file_name": "000000000007.jpg"}],
     "annotations": [{"id": 1, "image_id": 7, "caption": "one"}, {"image_id": 9, "caption": "two\n"},
                     {"image_id": 7, "caption": "three"}]})");
   const Dataset dataset = open_dataset(file, "", {.need_captions = true});
@@ -74,6 +78,7 @@ TEST(DatasetFormats, KarpathySplits) {
   EXPECT_EQ(keys(train), (Strings{"val2014/a.jpg", "b.jpg"}));
   EXPECT_EQ(train.records[0].captions, (Strings{"A dog.", "Two."}));
   EXPECT_EQ(train.records[0].image.file, folder / "root/val2014/a.jpg");
+  EXPECT_EQ(train.records[0].split, "train");  // restval
   EXPECT_EQ(open_dataset(file, "", options).records.size(), 3u);
 }
 
@@ -115,6 +120,9 @@ TEST(DatasetFormats, WebDatasetShards) {
   EXPECT_EQ(dataset.records[1].captions, (Strings{"x", "y"}));
   EXPECT_EQ(dataset.records[1].keywords, Strings{"k"});
   EXPECT_EQ(dataset.records[1].kind, "role");
+  EXPECT_EQ(dataset.records[0].split, "train");
+  EXPECT_EQ(image_name(dataset.records[0].image), folder / "s-00.tar: dir.v1/0001.jpg");
+  EXPECT_EQ(image_name(dataset.records[1].image), folder / "s-00.tar: 0002.PNG");
   const auto content = [](const Record& record) {
     const auto bytes = read_bytes(record.image);
     return std::string(bytes.begin(), bytes.end());
@@ -123,6 +131,20 @@ TEST(DatasetFormats, WebDatasetShards) {
   EXPECT_EQ(content(dataset.records[1]), "PNG two");
   EXPECT_EQ(content(dataset.records[2]), "PNG three");
   EXPECT_EQ(keys(open_dataset(folder / "s-00.tar", "test", {})), Strings{"0002"});
+}
+
+TEST(DatasetFormats, AnImageIsItsPlaceHoweverItIsNamed) {
+  const TemporaryFolder folder;
+  folder.write("a/1.png", "x");
+  std::filesystem::create_directory_symlink(folder / "a", folder / "link");
+  const std::string identity = image_identity({folder / "a/1.png"});
+  EXPECT_EQ(image_identity({folder / "a/../a/./1.png"}), identity);
+  EXPECT_EQ(image_identity({folder / "link/1.png"}), identity);
+  EXPECT_EQ(image_identity({std::filesystem::relative(folder / "a/1.png").string()}), identity);
+  EXPECT_NE(image_identity({folder / "a/2.png"}), identity);
+  EXPECT_NE(image_identity({folder / "a/1.png", 512, 7, "m"}), identity);
+  EXPECT_NE(image_identity({folder / "a/1.png", 512, 7, "m"}),
+            image_identity({folder / "a/1.png", 2048, 7, "n"}));
 }
 
 TEST(DatasetFormats, ShardNames) {

@@ -1,4 +1,5 @@
 // The index of tar archives: against archives put together block by block, and damaged ones.
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -140,10 +141,26 @@ TEST(TarIndex, WhatTheWriterWritesIsRead) {
   ASSERT_EQ(members.size(), 3u);
   EXPECT_EQ(members[0].name, member);
   EXPECT_EQ(members[2].size, 512u);
-  { TarWriter dropped(folder / "d.tar"); }
-  EXPECT_FALSE(std::filesystem::exists(folder / "d.tar"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "d.tar.partial"));
-  expect_in(error_of([&] { TarWriter(folder / "no/such.tar"); }), {"no/such.tar", "cannot write"});
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  // One that is not finished leaves nothing behind, and the old one as it was.
+  {
+    TarWriter dropped(folder / "d.tar"), again(name);
+    again.add("other", "2");
+  }
+  EXPECT_EQ(files(), (std::vector<std::string>{"w.tar"}));
+  EXPECT_EQ(index_tar(RandomFile(name), name).size(), 3u);
+  expect_in(error_of([&] { TarWriter(folder / "w.tar/such.tar"); }),
+            {"w.tar/such.tar", "cannot make its folder"});
+  {
+    TarWriter first(name);
+    expect_in(error_of([&] { TarWriter second(name); }), {name, "another writer"});
+  }
 }
 
 // Whatever the bytes: an index within the file, or an Error.

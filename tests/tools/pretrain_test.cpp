@@ -175,7 +175,7 @@ TEST_F(PretrainTest, EvaluateEmbedAndSearch) {
   EXPECT_EQ(found[0]["query"], "red square");
   EXPECT_EQ(found[0]["results"].size(), 3u);
   EXPECT_GE(found[0]["results"][0]["score"].get<double>(), found[0]["results"][1]["score"].get<double>());
-  r = with({"--data", data, "--unseen", data, "--rerank", "5", "red square"});
+  r = with({"--data", data, "--unseen", data + ":test", "--rerank", "5", "red square"});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_NE(r.out.find("never trained on"), std::string::npos);
   r = with({"--index", path("index.safetensors"), "--image", path("red_square.png")});

@@ -1,4 +1,5 @@
-// Runs the program as a user would: a fixture with a folder of its own that goes when the test ends.
+// Runs the program as a user would: a fixture with a folder of its own that goes when the test
+// ends.
 #pragma once
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -23,7 +24,8 @@ class ProgramTest : public testing::Test {
   void SetUp() override { std::filesystem::create_directories(folder_); }
   ~ProgramTest() override { std::filesystem::remove_all(folder_); }
 
-  /// Starts the program; `out` names a file for its standard output ("": one that finish() reads back).
+  /// Starts the program; `out` names a file for its standard output ("": one that finish() reads
+  /// back).
   pid_t start(std::vector<std::string> arguments, const std::string& out = "") {
     arguments.insert(arguments.begin(), MOME_PROGRAM);
     const std::string out_path = out.empty() ? path("stdout") : out, err_path = path("stderr");
@@ -42,10 +44,12 @@ class ProgramTest : public testing::Test {
   Result finish(pid_t child, const std::string& out = "") {
     int status = 0;
     waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), out.empty() ? read_file(path("stdout")) : "",
-            read_file(path("stderr"))};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
+            out.empty() ? read_file(path("stdout")) : "", read_file(path("stderr"))};
   }
-  Result mome(const std::vector<std::string>& arguments, const std::string& out = "") { return finish(start(arguments, out), out); }
+  Result mome(const std::vector<std::string>& arguments, const std::string& out = "") {
+    return finish(start(arguments, out), out);
+  }
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
   const std::string folder_ = testing::TempDir() + "mome_program_" + std::to_string(getpid());

@@ -95,6 +95,16 @@ TEST_F(ReportCommand, EverythingOnOnePage) {
   EXPECT_EQ(summary["retrieval"]["image_to_text"]["r10"], 0.875);
 }
 
+TEST_F(ReportCommand, APictureInsideAnArchiveIsShown) {
+  write("searches.json", R"([{"query": "q", "results": [{"image": "s.tar: 1.png",
+      "archive": "s.tar", "offset": 3, "size": 4, "caption": "c", "score": 0.25}]}])");
+  write("data/s.tar", "...\x89PNG...");
+  ASSERT_EQ(run(), 0) << output;
+  const std::string page = read("report.html");
+  EXPECT_EQ(count(page, "src=\"data:image/png;base64,iVBORw==\""), 1u);
+  EXPECT_EQ(count(page, "class=\"new\""), 0u);  // nobody said that it was not trained on
+}
+
 TEST_F(ReportCommand, BadFilesAreNamed) {
   write("searches.json", R"([{"query": "q", "results": [{"image": "images/none.png"}]}])");
   expect_failure("images/none.png: ");

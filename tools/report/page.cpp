@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "runtime/core/error.h"
+#include "runtime/data/read_bytes.h"
 #include "runtime/io/atomic_file.h"
 
 namespace mome {
@@ -52,10 +53,18 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-std::string data_uri(const std::string& image, const std::string& folder) {
+// The bytes of a search result's picture, which may be a member of an archive.
+std::string picture_of(const json& hit, const std::string& folder) {
   namespace fs = std::filesystem;
-  const fs::path file = fs::exists(image) ? fs::path(image) : fs::path(folder) / image;
-  const std::string bytes = read_file(file.string());
+  const bool member = hit.contains("archive");
+  const std::string name = hit.at(member ? "archive" : "image").get<std::string>();
+  const std::string file = (fs::exists(name) ? fs::path(name) : fs::path(folder) / name).string();
+  if (!member) return read_file(file);
+  const auto bytes = read_bytes({file, hit.at("offset"), hit.at("size")});
+  return std::string(bytes.begin(), bytes.end());
+}
+
+std::string data_uri(const std::string& bytes) {
   const bool jpeg = bytes.starts_with("\xFF\xD8");
   return fmt::format("data:image/{};base64,{}", jpeg ? "jpeg" : "png", base64(bytes));
 }
@@ -119,9 +128,8 @@ std::string searches_part(const json& searches, const std::string& folder) {
       const std::string caption = escape_html(hit.value("caption", ""));
       out += fmt::format(
           "<figure{}><img alt=\"{}\" src=\"{}\"><figcaption>{}<br>{:.3f}{}</figcaption></figure>\n",
-          fresh ? " class=\"new\"" : "", caption,
-          data_uri(hit.at("image").get<std::string>(), folder), caption, hit.value("score", 0.0),
-          fresh ? " <span class=\"mark\">new</span>" : "");
+          fresh ? " class=\"new\"" : "", caption, data_uri(picture_of(hit, folder)), caption,
+          hit.value("score", 0.0), fresh ? " <span class=\"mark\">new</span>" : "");
     }
     out += "</div>\n";
   }

@@ -1,0 +1,21 @@
+#include "runtime/data/record.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace mome {
+
+std::string image_name(const ImageRef& image) {
+  return image.member.empty() ? image.file : fmt::format("{}: {}", image.file, image.member);
+}
+
+std::string image_identity(const ImageRef& image) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::path file = fs::weakly_canonical(image.file, error);
+  if (error) file = fs::absolute(image.file, error).lexically_normal();
+  return fmt::format("{}\n{}", file.string(), image.offset);
+}
+
+}  // namespace mome
