@@ -69,7 +69,7 @@ __global__ void squared_norm_partial_kernel(const AdamWRange* range, const float
   if (threadIdx.x == 0) store(partial + blockIdx.x, sum);
 }
 /// One block: thread i adds partial sums i, i + threads, ….
-inline __global__ void squared_norm_total_kernel(int64_t partials, const double* partial,
+__global__ void squared_norm_total_kernel(int64_t partials, const double* partial,
                                                  double* result) {
   double sum = 0;
   for (int64_t i = threadIdx.x; i < partials; i += blockDim.x) sum += load(partial + i);
@@ -77,7 +77,7 @@ inline __global__ void squared_norm_total_kernel(int64_t partials, const double*
   if (threadIdx.x == 0) store(result, sum);
 }
 
-inline __global__ void step_control_kernel(AdamWOptions adamw, ControlOptions options,
+__global__ void step_control_kernel(AdamWOptions adamw, ControlOptions options,
                                            StepControl* control) {
   if (threadIdx.x != 0) return;
   StepControl c = load(control);
