@@ -92,7 +92,8 @@ void bench_step(Options o) {
                              : o.stage == "text" ? static_cast<StageConfig&>(stages.text)
                                                  : static_cast<StageConfig&>(stages.pairs);
   apply_rules(model.parameters(), stage);
-  OptimizerOptions optimizer;
+  Optimizer optimizer(model.parameters(), {});
+  optimizer.set_rate(1e-4);
   Arena arena;
   std::vector<double> seconds;
   double loss = 0;
@@ -106,7 +107,7 @@ void bench_step(Options o) {
     const Metrics m = o.stage == "image"  ? image_step(model, stages.image, batch, nullptr, context)
                       : o.stage == "text" ? text_step(model, stages.text, batch, words, context)
                                           : pair_step(model, stages.pairs, batch, words, true, context);
-    optimizer_step(model.parameters(), optimizer, 1e-4, step + 1);
+    optimizer.step();
     const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (step >= o.warmup) {
       seconds.push_back(s);

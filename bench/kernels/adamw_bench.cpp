@@ -20,6 +20,7 @@ struct Arena {
         add(192 * out, 0.01);
         add(out, 0);
       }
+    ranges = cut(ranges);
     w = g = numbers(size);
     m.assign(size, 0), v.assign(size, 0);
   }
@@ -27,12 +28,12 @@ struct Arena {
 
 void adamw_f32(benchmark::State& state) {
   Arena a;
-  AdamWStep step;
-  step.lr = 1e-6;
+  StepControl control;
+  control.lr = 1e-6;
+  control.squared_norm = 1;
   for (auto _ : state) {
-    adamw(cpu, step, int64_t(a.ranges.size()), a.ranges.data(), a.w.data(), a.g.data(), a.m.data(),
-          a.v.data());
-    ++step.t;
+    step_control(cpu, {}, {}, &control);
+    adamw<float>(cpu, {}, &control, int64_t(a.ranges.size()), a.ranges.data(), a.w.data(), a.g.data(), a.m.data(), a.v.data(), nullptr);
   }
   set_bytes(state, 7.0 * sizeof(float) * a.size);
 }
@@ -40,15 +41,19 @@ BENCHMARK(adamw_f32)->UseRealTime();
 
 void squared_norm_f32(benchmark::State& state) {
   const Arena a;
-  for (auto _ : state)
-    benchmark::DoNotOptimize(squared_norm(cpu, int64_t(a.ranges.size()), a.ranges.data(), a.g.data()));
+  double norm = 0;
+  for (auto _ : state) {
+    squared_norm(cpu, int64_t(a.ranges.size()), a.ranges.data(), a.g.data(), &norm);
+    benchmark::DoNotOptimize(norm);
+  }
   set_bytes(state, 1.0 * sizeof(float) * a.size);
 }
 BENCHMARK(squared_norm_f32)->UseRealTime();
 
 void moving_average_f32(benchmark::State& state) {
   Arena a;
-  for (auto _ : state) moving_average(cpu, a.size, 0.995, a.w.data(), a.m.data());
+  const StepControl control;
+  for (auto _ : state) moving_average(cpu, a.size, 0.995, &control, a.w.data(), a.m.data());
   set_bytes(state, 3.0 * sizeof(float) * a.size);
 }
 BENCHMARK(moving_average_f32)->UseRealTime();

@@ -38,7 +38,8 @@ struct ForwardOutput {
 
 class MomeModel {
  public:
-  MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype = DType::kF32);
+  /// dtype: what activations and the operands of products are in.
+  MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype = DType::kF32, Device& device = Device::host());
 
   ParameterSet& parameters() { return parameters_; }
   const ParameterSet& parameters() const { return parameters_; }

@@ -1,6 +1,5 @@
 // The model's parameters: official names, shapes and initial values.
 #include <cmath>
-#include <cstring>
 
 #include "models/mome/model.h"
 
@@ -57,8 +56,8 @@ MomeModel::Expert MomeModel::add_expert(const std::string& prefix, const std::st
   return e;
 }
 
-MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype)
-    : config_(config), parts_(parts), parameters_(dtype), gelu_(gelu_of(config.gelu)) {
+MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype, Device& device)
+    : config_(config), parts_(parts), parameters_(device, dtype), gelu_(gelu_of(config.gelu)) {
   check(config);
   const ModelConfig& c = config_;
   ParameterSet& p = parameters_;
@@ -138,8 +137,9 @@ void MomeModel::copy_language_experts() {
                         b.language.fc1_bias, b.language.fc2_weight, b.language.fc2_bias};
     const int to[] = {b.fused.norm_weight, b.fused.norm_bias, b.fused.fc1_weight, b.fused.fc1_bias, b.fused.fc2_weight, b.fused.fc2_bias};
     for (int i = 0; i < 6; ++i)
-      std::memcpy(parameters_.value(to[i]).data, parameters_.value(from[i]).data, parameters_.value(to[i]).bytes());
+      parameters_.device().copy(parameters_.value(to[i]).data, parameters_.value(from[i]).data, parameters_.value(to[i]).bytes());
   }
+  parameters_.refresh_copies();
 }
 
 }  // namespace mome

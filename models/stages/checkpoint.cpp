@@ -1,6 +1,7 @@
 #include "models/stages/checkpoint.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kModelKey = "mome.model";
+constexpr const char* kOptimizerKey = "mome.optimizer";
 
 // The config as JSON through the same field list that the recipe uses.
 struct ToJson {
@@ -49,8 +51,8 @@ std::vector<TensorEntry> entries(const ParameterSet& p, const std::string& prefi
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-// Copies one tensor of a file over `to`; the file may hold the other float width.
-void copy_in(const SafeTensors& file, const std::string& path, const std::string& name, const std::vector<int64_t>& shape, Tensor to) {
+// Copies one tensor of a file over `to`, which lies on the device; the file may hold the other float width.
+void copy_in(const SafeTensors& file, const std::string& path, const std::string& name, const std::vector<int64_t>& shape, Tensor to, Device& device) {
   const auto* t = file.find(name);
   if (!t) fail("{}: tensor {} is missing", path, name);
   if (t->shape != shape)
@@ -59,16 +61,66 @@ void copy_in(const SafeTensors& file, const std::string& path, const std::string
     T* out = to.as<T>();
     const auto from = [&]<class S>(const S*) {
       const char* in = static_cast<const char*>(static_cast<const void*>(t->data));
-      for (int64_t i = 0; i < to.count(); ++i) {
-        S v;
-        std::memcpy(&v, in + size_t(i) * sizeof(S), sizeof(S));
-        out[i] = T(v);
+      const auto convert = [&](T* host, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          S v;
+          std::memcpy(&v, in + size_t(i) * sizeof(S), sizeof(S));
+          host[i - begin] = T(v);
+        }
+      };
+      if (device.is_host()) return convert(out, 0, to.count());
+      constexpr int64_t kPiece = 1 << 21;
+      std::vector<T> piece(size_t(std::min(to.count(), kPiece)));
+      for (int64_t i = 0; i < to.count(); i += kPiece) {
+        const int64_t end = std::min(to.count(), i + kPiece);
+        convert(piece.data(), i, end);
+        device.upload(out + i, piece.data(), size_t(end - i) * sizeof(T));
       }
     };
     if (t->dtype == "F32") from(static_cast<const float*>(nullptr));
     else if (t->dtype == "F64") from(static_cast<const double*>(nullptr));
     else fail("{}: tensor {} is {}; expected F32 or F64", path, name, t->dtype);
   });
+}
+
+// What write_safetensors reads the parameters' device by; nothing for the CPU.
+Download download_of(const ParameterSet& p) {
+  if (p.device().is_host()) return {};
+  return [&device = p.device()](void* host, const void* from, size_t bytes) { device.download(host, from, bytes); };
+}
+
+// The optimiser's progress is written where it says more than the step's number does: a step was skipped, or a loss is scaled.
+void write_progress(const OptimizerProgress& progress, int64_t step, std::map<std::string, std::string>& metadata) {
+  OptimizerProgress plain;
+  plain.t = step;
+  plain.loss_scale = 1;
+  if (progress == plain) return;
+  metadata[kOptimizerKey] = nlohmann::json{{"t", progress.t},
+                                           {"skipped", progress.skipped},
+                                           {"skipped_in_a_row", progress.skipped_in_a_row},
+                                           {"loss_scale", progress.loss_scale},
+                                           {"good_steps", progress.good_steps}}.dump();
+}
+OptimizerProgress read_progress(const SafeTensors& state, int64_t step) {
+  OptimizerProgress progress;
+  progress.t = step;
+  const auto it = state.metadata().find(kOptimizerKey);
+  if (it == state.metadata().end()) return progress;
+  try {
+    const nlohmann::json j = nlohmann::json::parse(it->second);
+    progress.t = j.at("t");
+    progress.skipped = j.at("skipped");
+    progress.skipped_in_a_row = j.at("skipped_in_a_row");
+    progress.loss_scale = j.at("loss_scale");
+    progress.good_steps = j.at("good_steps");
+  } catch (const nlohmann::json::exception& e) {
+    fail("{}: metadata \"{}\" does not describe an optimiser: {}", state.path(), kOptimizerKey, e.what());
+  }
+  const float scale = progress.loss_scale;
+  if (progress.t < 0 || !(scale > 0 && scale <= FLT_MAX) || progress.good_steps < 0)
+    fail("{}: metadata \"{}\" has t {}, loss_scale {} and good_steps {}; expected a finite scale above 0 and counts from 0", state.path(),
+         kOptimizerKey, progress.t, scale, progress.good_steps);
+  return progress;
 }
 
 std::string weights_name(const std::string& dir, int64_t step) { return fmt::format("{}/step-{:08}.safetensors", dir, step); }
@@ -99,7 +151,7 @@ void save_weights(const MomeModel& model, const std::string& path, bool average,
   metadata[kModelKey] = describe(model);
   metadata["format"] = "pt";  // what the Python loaders of safetensors look for
   const auto list = entries(p, "", false, [&](int i) { return average && p.has_average() ? p.average(i) : p.value(i); });
-  write_safetensors(path, list, metadata);
+  write_safetensors(path, list, metadata, download_of(p));
 }
 
 LoadReport load_weights(MomeModel& model, const std::string& path) {
@@ -108,9 +160,10 @@ LoadReport load_weights(MomeModel& model, const std::string& path) {
   ParameterSet& p = model.parameters();
   for (size_t i = 0; i < p.list().size(); ++i) {
     const Parameter& parameter = p[int(i)];
-    if (file.find(parameter.name)) copy_in(file, path, parameter.name, shape_to_read(file, parameter), p.value(int(i)));
+    if (file.find(parameter.name)) copy_in(file, path, parameter.name, shape_to_read(file, parameter), p.value(int(i)), p.device());
     else report.fresh.push_back(parameter.name);
   }
+  p.refresh_copies();
   for (const auto& t : file.tensors())
     if (p.find(t.name) < 0) report.unused.push_back(t.name);
   return report;
@@ -138,7 +191,8 @@ std::unique_ptr<MomeModel> open_checkpoint(const std::string& path) {
   return model;
 }
 
-void save_resume_point(const MomeModel& model, const std::string& dir, int64_t step, const std::map<std::string, std::string>& metadata) {
+void save_resume_point(const MomeModel& model, const std::string& dir, int64_t step, const std::map<std::string, std::string>& metadata,
+                       const OptimizerProgress& progress) {
   const ParameterSet& p = model.parameters();
   auto list = entries(p, "exp_avg.", true, [&](int i) { return p.moment1(i); });
   const auto second = entries(p, "exp_avg_sq.", true, [&](int i) { return p.moment2(i); });
@@ -147,7 +201,9 @@ void save_resume_point(const MomeModel& model, const std::string& dir, int64_t s
     const auto average = entries(p, "average.", false, [&](int i) { return p.average(i); });
     list.insert(list.end(), average.begin(), average.end());
   }
-  write_safetensors(state_name(dir, step), list, metadata);
+  std::map<std::string, std::string> with_progress = metadata;
+  write_progress(progress, step, with_progress);
+  write_safetensors(state_name(dir, step), list, with_progress, download_of(p));
   // The weights last: a pair is whole when they are there.
   save_weights(model, weights_name(dir, step), false, metadata);
   for (int64_t old : steps_in(dir))
@@ -159,8 +215,9 @@ void save_resume_point(const MomeModel& model, const std::string& dir, int64_t s
 }
 
 int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::map<std::string, std::string>& metadata,
-                          std::vector<std::string>& problems) {
+                          std::vector<std::string>& problems, OptimizerProgress& progress) {
   ParameterSet& p = model.parameters();
+  Device& device = p.device();
   for (int64_t step : steps_in(dir)) {
     if (!fs::exists(weights_name(dir, step)) || !fs::exists(state_name(dir, step))) continue;
     try {
@@ -172,15 +229,18 @@ int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::m
               "{}: was saved by a run with another recipe ({} differs); change `output`, or remove that folder to start anew",
               state_name(dir, step), key));
       }
+      const OptimizerProgress found = read_progress(state, step);
       for (size_t i = 0; i < p.list().size(); ++i) {
         const Parameter& q = p[int(i)];
-        copy_in(weights, weights_name(dir, step), q.name, q.shape, p.value(int(i)));
+        copy_in(weights, weights_name(dir, step), q.name, q.shape, p.value(int(i)), device);
         if (q.trained) {
-          copy_in(state, state_name(dir, step), "exp_avg." + q.name, q.shape, p.moment1(int(i)));
-          copy_in(state, state_name(dir, step), "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)));
+          copy_in(state, state_name(dir, step), "exp_avg." + q.name, q.shape, p.moment1(int(i)), device);
+          copy_in(state, state_name(dir, step), "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)), device);
         }
-        if (p.has_average()) copy_in(state, state_name(dir, step), "average." + q.name, q.shape, p.average(int(i)));
+        if (p.has_average()) copy_in(state, state_name(dir, step), "average." + q.name, q.shape, p.average(int(i)), device);
       }
+      p.refresh_copies();
+      progress = found;
       return step;
     } catch (const UsageError&) {
       throw;

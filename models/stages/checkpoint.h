@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/mome/model.h"
+#include "runtime/optim/optimizer.h"
 
 namespace mome {
 
@@ -14,7 +15,7 @@ struct LoadReport {
   std::vector<std::string> unused;  // tensors of the file that the model has no place for
 };
 
-/// Writes the weights (f32), atomically. `average`: the moving average instead of the last values.
+/// Writes the weights (f32), atomically, from whatever device they are on. `average`: the moving average instead of the last values.
 /// The model's shape goes into the metadata, so that a checkpoint can be used without its recipe.
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata);
 
@@ -26,12 +27,14 @@ LoadReport load_weights(MomeModel& model, const std::string& path);
 std::unique_ptr<MomeModel> open_checkpoint(const std::string& path);
 
 /// Resume points of a stage: DIR/step-N.safetensors (weights) and DIR/step-N.state.safetensors (moments, moving
-/// average). The pair counts only when both are whole; older pairs are removed after a new one is.
-void save_resume_point(const MomeModel& model, const std::string& directory, int64_t step, const std::map<std::string, std::string>& metadata);
+/// average, the optimiser's progress). The pair counts only when both are whole; older pairs are removed after a new one is.
+void save_resume_point(const MomeModel& model, const std::string& directory, int64_t step, const std::map<std::string, std::string>& metadata,
+                       const OptimizerProgress& progress);
 
 /// Loads the newest whole pair and returns its step; -1 if there is none. Broken pairs are skipped and
-/// named in `problems`. `metadata` must agree with the file's in every key it has (else Error: another recipe).
+/// named in `problems`. `metadata` must agree with the file's in every key it has (else Error: another recipe). A file without
+/// the optimiser's progress: as many steps were taken as the step's number says, the loss scale is the start's.
 int64_t load_resume_point(MomeModel& model, const std::string& directory, const std::map<std::string, std::string>& metadata,
-                          std::vector<std::string>& problems);
+                          std::vector<std::string>& problems, OptimizerProgress& progress);
 
 }  // namespace mome

@@ -181,7 +181,8 @@ class StageRun {
     if (stage_.average > 0) parameters.keep_average();
 
     std::vector<std::string> problems;
-    int64_t first = load_resume_point(model, directory, metadata, problems);
+    OptimizerProgress progressed;
+    int64_t first = load_resume_point(model, directory, metadata, problems, progressed);
     for (const std::string& p : problems) run_.note("a broken checkpoint was passed over: " + p);
     const bool resumed = first >= 0;
     if (!resumed) {
@@ -205,16 +206,20 @@ class StageRun {
     run_.note = [&progress](const std::string& line) { progress.note(line); };
     if (resumed) progress.note(fmt::format("{}: going on at step {} of {}", name_, first, stage_.steps));
 
-    OptimizerOptions optimizer{stage_.beta1, stage_.beta2, stage_.eps, stage_.clip, stage_.average};
+    Optimizer optimizer(parameters, {stage_.beta1, stage_.beta2, stage_.eps, stage_.clip, stage_.average});
+    optimizer.resume(progressed);
     auto since = std::chrono::steady_clock::now();
     int64_t counted = 0;
     for (int64_t step = first; step < stage_.steps; ++step) {
       parameters.zero_grads();
       Metrics m = work->step(model, step);
       const double lr = learning_rate(stage_.schedule, stage_.learning_rate, stage_.final_rate, stage_.warmup, stage_.steps, step);
-      const OptimizerReport report = optimizer_step(parameters, optimizer, lr, step + 1);
+      optimizer.set_rate(lr);
+      optimizer.step();
+      const OptimizerReport report = optimizer.report();
       ++counted;
       if (report.skipped) progress.note(fmt::format("{}: step {}: the gradient is not finite; the step was skipped", name_, step));
+      if (report.skipped_in_a_row >= Optimizer::kStuck) stop_stuck(model, optimizer, directory, metadata, step, report);
       progress.update(step + 1, short_text(m));
       const bool last = step + 1 == stage_.steps;
       if (step % recipe.log_every == 0 || last) {
@@ -236,7 +241,8 @@ class StageRun {
       }
       if (last) break;
       const bool stop = interrupted();
-      if (stop || (recipe.save_every > 0 && (step + 1) % recipe.save_every == 0)) save_resume_point(model, directory, step + 1, metadata);
+      if (stop || (recipe.save_every > 0 && (step + 1) % recipe.save_every == 0))
+        save_resume_point(model, directory, step + 1, metadata, optimizer.progress());
       if (stop) {
         progress.finish();
         return Outcome::kInterrupted;
@@ -272,6 +278,18 @@ class StageRun {
       if (from == "language") model.copy_language_experts();
       else if (from != "random") fail("recipe: stages.pairs.vl_start = \"{}\" is unknown; expected \"random\" or \"language\"", from);
     }
+  }
+  // Skipped steps change nothing: what the model holds is what the last good step left, and is saved as that.
+  [[noreturn]] void stop_stuck(const MomeModel& model, const Optimizer& optimizer, const std::string& directory,
+                               const std::map<std::string, std::string>& metadata, int64_t step, const OptimizerReport& report) {
+    const int64_t good = step + 1 - report.skipped_in_a_row;
+    OptimizerProgress progress = optimizer.progress();
+    progress.skipped -= report.skipped_in_a_row;
+    progress.skipped_in_a_row = 0;
+    save_resume_point(model, directory, good, metadata, progress);
+    fail("{}: the gradients of {} steps in a row, {} to {}, were not finite (loss scale {}); stopped. {}/step-{:08}.safetensors holds the model "
+         "after the last good step; try a lower learning_rate, a longer warmup or a clip",
+         name_, report.skipped_in_a_row, good, step, report.loss_scale, directory, good);
   }
   void write(RunLog& log, TensorBoardLog& board, int64_t step, const Metrics& m) {
     nlohmann::ordered_json fields;

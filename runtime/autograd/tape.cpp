@@ -2,15 +2,16 @@
 
 namespace mome {
 
-Var* Tape::leaf(Tensor value, Tensor grad) {
-  vars_.push_back({value, record_ ? grad : Tensor{}, record_ && grad, true});
+Var* Tape::leaf(Tensor value, Tensor grad, Tensor compute) {
+  vars_.push_back({value, record_ ? grad : Tensor{}, record_ && grad, true, compute});
   return &vars_.back();
 }
 
 Var* Tape::leaf_rows(const Var* leaf, int64_t begin, int64_t count) {
   MOME_CHECK(leaf->leaf);
   return this->leaf(leaf->value.slice(begin, count),
-                    leaf->grad ? leaf->grad.slice(begin, count) : Tensor{});
+                    leaf->grad ? leaf->grad.slice(begin, count) : Tensor{},
+                    leaf->compute ? leaf->compute.slice(begin, count) : Tensor{});
 }
 
 Var* Tape::output(int64_t rows, int64_t cols, DType dtype, std::initializer_list<const Var*> inputs) {

@@ -32,6 +32,8 @@ struct Var {
   Tensor grad;              // absent until written (parameters: always there if they are trained)
   bool needs_grad = false;
   bool leaf = false;        // memory is not the tape's: parameters, inputs
+  Tensor compute{};         // a parameter's copy in the storage type that products read; absent: value is it
+  const Tensor& operand() const { return compute ? compute : value; }
   int64_t rows() const { return value.rows; }
   int64_t cols() const { return value.cols; }
 };
@@ -43,8 +45,9 @@ class Tape {
   ~Tape() { clear(); }
   Tape(const Tape&) = delete;
 
-  /// A leaf: gradient present means "train it", its memory is the caller's and is added to.
-  Var* leaf(Tensor value, Tensor grad = {});
+  /// A leaf: gradient present means "train it", its memory is the caller's and is added to. compute: value rounded to a
+  /// storage type, for operations that read the leaf in that type.
+  Var* leaf(Tensor value, Tensor grad = {}, Tensor compute = {});
   /// Rows [begin, begin + count) of a leaf.
   Var* leaf_rows(const Var* leaf, int64_t begin, int64_t count);
   /// An output of an operation whose inputs are `inputs` (null entries allowed).

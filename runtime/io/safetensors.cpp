@@ -26,6 +26,7 @@ static_assert(std::endian::native == std::endian::little, "the format is little 
 
 constexpr size_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // As the reference implementation limits it.
+constexpr uint64_t kPieceBytes = 16 << 20;         // Of a download.
 constexpr const char* kMetadataKey = "__metadata__";
 
 /// Bytes of a tensor; nothing when the shape is negative or overflows.
@@ -89,7 +90,8 @@ size_t safetensors_element_bytes(std::string_view dtype) {
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata,
+                       const Download& download) {
   std::vector<size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -127,7 +129,18 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
   const uint64_t length = text.size();
   file.write(&length, sizeof length);
   file.write(text);
-  for (size_t i : order) file.write(tensors[i].data, bytes[i]);
+  std::vector<char> piece;
+  for (size_t i : order) {
+    if (!download) {
+      file.write(tensors[i].data, bytes[i]);
+      continue;
+    }
+    for (uint64_t at = 0; at < bytes[i]; at += kPieceBytes) {
+      piece.resize(std::min(bytes[i] - at, kPieceBytes));
+      download(piece.data(), static_cast<const char*>(tensors[i].data) + at, piece.size());
+      file.write(piece.data(), piece.size());
+    }
+  }
   file.commit();
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -25,11 +26,16 @@ struct TensorEntry {
 /// Bytes of one element of a dtype by its name in the format; 0 for a name that it does not know.
 size_t safetensors_element_bytes(std::string_view dtype);
 
-/// Writes the file atomically (AtomicFile). Tensors are stored by falling element size and in the
+/// Copies bytes from where the host cannot read to host memory.
+using Download = std::function<void(void* host, const void* from, size_t bytes)>;
+
+/// Writes the file atomically (AtomicFile). With `download` every tensor's data lies elsewhere and comes
+/// through it, piece by piece. Tensors are stored by falling element size and in the
 /// given order within it, and the data starts at a multiple of 8: every tensor is aligned.
 /// Errors: unknown dtype, negative size, a name twice or reserved, text that is not UTF-8, I/O.
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata);
+                       const std::map<std::string, std::string>& metadata,
+                       const Download& download = {});
 
 /// A safetensors file, mapped read-only and checked in full when opened: after that every view lies
 /// within the file and no two overlap. Views live as long as this object.

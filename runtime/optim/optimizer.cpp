@@ -1,27 +1,91 @@
+// What is called here has its GPU form.
+#if !defined(MOME_GPU_OPS)
+#define MOME_GPU_OPS
+#endif
 #include "runtime/optim/optimizer.h"
-
-#include <cmath>
 
 namespace mome {
 
-OptimizerReport optimizer_step(ParameterSet& parameters, const OptimizerOptions& options, double lr,
-                               int64_t t) {
-  const std::vector<AdamWRange> ranges = parameters.trained_ranges();
-  OptimizerReport report;
-  dispatch(parameters.dtype(), [&]<class T>() {
-    const T* g = static_cast<const T*>(parameters.grads());
-    report.grad_norm = std::sqrt(squared_norm(cpu, int64_t(ranges.size()), ranges.data(), g));
-    report.skipped = !std::isfinite(report.grad_norm);
-    if (report.skipped) return;
-    AdamWStep step{lr, options.beta1, options.beta2, options.eps, t, 1.0};
-    if (options.clip > 0 && report.grad_norm > options.clip) step.grad_scale = options.clip / report.grad_norm;
-    adamw(cpu, step, int64_t(ranges.size()), ranges.data(), static_cast<T*>(parameters.values()), g,
-          static_cast<T*>(parameters.moments1()), static_cast<T*>(parameters.moments2()));
-    if (parameters.has_average())
-      moving_average(cpu, parameters.count(), options.average, static_cast<const T*>(parameters.values()),
-                     static_cast<T*>(parameters.averages()));
+Optimizer::Optimizer(ParameterSet& parameters, const OptimizerOptions& options)
+    : parameters_(parameters),
+      device_(parameters.device()),
+      adamw_{options.beta1, options.beta2, options.eps},
+      average_(options.average) {
+  options_.clip = options.clip;
+  options_.dynamic = parameters.compute_dtype() == DType::kF16;
+  control_ = static_cast<StepControl*>(device_.allocate(sizeof(StepControl)));
+  resume({});
+}
+
+Optimizer::~Optimizer() {
+  try {
+    device_.synchronize();  // steps that are still queued read these
+  } catch (const std::exception&) {  // was reported to whoever waited, or the program ends by another error
+  }
+  device_.release(control_);
+  device_.release(table_);
+}
+
+void Optimizer::set_rate(double lr) { device_.upload(&control_->lr, &lr, sizeof lr); }
+
+// Which parameters are trained, and by what rule, hardly ever changes: the table is uploaded when
+// it did.
+void Optimizer::update_ranges() {
+  std::vector<AdamWRange> now = parameters_.trained_ranges();
+  if (table_ && now == ranges_) return;
+  ranges_ = std::move(now);
+  cut_ = cut(ranges_);
+  device_.synchronize();  // steps that read the old table
+  device_.release(table_);
+  table_ = nullptr;
+  const size_t bytes = cut_.size() * sizeof(AdamWRange);
+  table_ = static_cast<AdamWRange*>(device_.allocate(std::max<size_t>(bytes, 1)));
+  device_.upload(table_, cut_.data(), bytes);
+}
+
+void Optimizer::step() {
+  update_ranges();
+  ParameterSet& p = parameters_;
+  const int64_t n = int64_t(cut_.size());
+  dispatch(device_, p.compute_dtype(), [&]<class T>(auto& queue) {
+    using R = Real<T>;
+    const R* g = static_cast<const R*>(p.grads());
+    R* w = static_cast<R*>(p.values());
+    squared_norm(queue, n, table_, g, &control_->squared_norm);
+    step_control(queue, adamw_, options_, control_);
+    adamw<T>(queue, adamw_, control_, n, table_, w, g, static_cast<R*>(p.moments1()),
+             static_cast<R*>(p.moments2()), static_cast<T*>(p.copies()));
+    if (p.has_average())
+      moving_average<R>(queue, p.count(), average_, control_, w, static_cast<R*>(p.averages()));
   });
-  return report;
+}
+
+StepControl Optimizer::control() const {
+  StepControl c;
+  device_.download(&c, control_, sizeof c);
+  return c;
+}
+
+OptimizerReport Optimizer::report() const {
+  const StepControl c = control();
+  return {c.grad_norm, c.skip != 0, c.loss_scale, c.skipped_in_a_row};
+}
+
+OptimizerProgress Optimizer::progress() const {
+  const StepControl c = control();
+  return {c.t, c.skipped, c.loss_scale, c.good_steps, c.skipped_in_a_row};
+}
+
+void Optimizer::resume(const OptimizerProgress& progress) {
+  StepControl c;
+  c.t = progress.t;
+  c.skipped = progress.skipped;
+  c.skipped_in_a_row = progress.skipped_in_a_row;
+  if (options_.dynamic) {
+    c.loss_scale = progress.loss_scale > 0 ? progress.loss_scale : 0x1p16f;
+    c.good_steps = progress.good_steps;
+  }
+  device_.upload(control_, &c, sizeof c);
 }
 
 }  // namespace mome

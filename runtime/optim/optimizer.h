@@ -1,5 +1,9 @@
-// One optimiser step over a parameter set: gradient norm, clipping, AdamW, moving average.
+// The optimiser of a parameter set: gradient norm, clipping, loss scale, AdamW, 16-bit copies,
+// moving average. Everything that a step depends on lies on the parameters' device, so that step()
+// only enqueues work and never waits.
 #pragma once
+#include <vector>
+
 #include "runtime/optim/parameters.h"
 
 namespace mome {
@@ -10,12 +14,60 @@ struct OptimizerOptions {
   double average = 0;  // decay of the moving average of the parameters; 0: none kept
 };
 
+/// The last step.
 struct OptimizerReport {
-  double grad_norm = 0;  // before clipping
-  bool skipped = false;  // gradients were not finite: nothing was changed
+  double grad_norm = 0;          // of the true gradients, before clipping
+  bool skipped = false;          // gradients were not finite: nothing was changed
+  float loss_scale = 1;          // of the next backward pass
+  int64_t skipped_in_a_row = 0;  // steps up to this one; 0: it was taken
 };
 
-/// Step t (1-based) with rate lr over the trained parameters. A step with a NaN or Inf gradient is skipped.
-OptimizerReport optimizer_step(ParameterSet& parameters, const OptimizerOptions& options, double lr, int64_t t);
+/// What an optimiser must know besides the moments to go on where another one stopped.
+struct OptimizerProgress {
+  int64_t t = 0;         // steps taken
+  int64_t skipped = 0;   // steps skipped
+  float loss_scale = 0;  // 0: not known, the start's
+  int32_t good_steps = 0, skipped_in_a_row = 0;
+  bool operator==(const OptimizerProgress&) const = default;
+};
+
+class Optimizer {
+ public:
+  /// So many steps in a row whose gradients are not finite, and training is stuck: every loss scale
+  /// was tried long before.
+  static constexpr int64_t kStuck = 50;
+
+  /// Gradients in fp16 are scaled by a dynamic loss scale, which starts at 2^16; in any other type
+  /// the scale is 1.
+  Optimizer(ParameterSet& parameters, const OptimizerOptions& options);
+  ~Optimizer();
+  Optimizer(const Optimizer&) = delete;
+
+  /// Rate of the steps that follow.
+  void set_rate(double lr);
+  /// Enqueues a step over the trained parameters. It is skipped if a gradient is NaN or Inf.
+  void step();
+  /// Waits for the last step.
+  OptimizerReport report() const;
+  /// On the device: what the loss's gradient is multiplied by.
+  const float* loss_scale() const { return &control_->loss_scale; }
+
+  OptimizerProgress progress() const;
+  void resume(const OptimizerProgress& progress);
+
+ private:
+  StepControl control() const;
+  void update_ranges();
+
+  ParameterSet& parameters_;
+  Device& device_;
+  AdamWOptions adamw_;
+  ControlOptions options_;
+  double average_;
+  StepControl* control_ = nullptr;  // on the device
+  std::vector<AdamWRange> ranges_;  // as the parameters had them at the last step
+  std::vector<AdamWRange> cut_;
+  AdamWRange* table_ = nullptr;  // cut_ on the device
+};
 
 }  // namespace mome

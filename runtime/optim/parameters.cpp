@@ -1,8 +1,13 @@
+// What is called here has its GPU form.
+#if !defined(MOME_GPU_OPS)
+#define MOME_GPU_OPS
+#endif
 #include "runtime/optim/parameters.h"
 
 #include <sys/mman.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "kernels/common/philox.h"
@@ -40,8 +45,15 @@ void fill(T* out, const Parameter& p, uint64_t seed) {
 }  // namespace
 
 ParameterSet::~ParameterSet() {
-  for (void* p : {values_, grads_, moment1_, moment2_, average_})
-    if (p) munmap(p, bytes());
+  try {
+    device_.synchronize();  // work that is still queued reads these
+  } catch (const std::exception&) {  // was reported to whoever waited, or the program ends by another error
+  }
+  for (void* p : {values_, grads_, moment1_, moment2_, average_, copies_}) {
+    if (!p) continue;
+    if (device_.is_host()) munmap(p, std::max<size_t>(bytes(dtype_), 1));
+    else device_.release(p);
+  }
 }
 
 int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, double init_scale) {
@@ -59,24 +71,47 @@ int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, d
   return int(list_.size()) - 1;
 }
 
-void* ParameterSet::map_zeros() const {
-  void* p = mmap(nullptr, std::max<size_t>(bytes(), 1), PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) fail("no memory for {} parameters ({} MiB)", total_, bytes() >> 20);
+void* ParameterSet::zeros(DType dtype) const {
+  const size_t n = std::max<size_t>(bytes(dtype), 1);
+  if (!device_.is_host()) {
+    void* p = device_.allocate(n);
+    device_.zero(p, n);
+    return p;
+  }
+  void* p =
+      mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) fail("no memory for {} parameters ({} MiB)", total_, n >> 20);
   return p;
 }
 
 void ParameterSet::allocate() {
-  MOME_CHECK(!values_);
-  values_ = map_zeros();
-  grads_ = map_zeros();
-  moment1_ = map_zeros();
-  moment2_ = map_zeros();
+  MOME_CHECK(!values_ && !(device_.is_host() && compute_dtype_ != dtype_));
+  values_ = zeros(dtype_);
+  grads_ = zeros(dtype_);
+  moment1_ = zeros(dtype_);
+  moment2_ = zeros(dtype_);
+  if (compute_dtype_ != dtype_) copies_ = zeros(compute_dtype_);
 }
 
 void ParameterSet::initialize(uint64_t seed) {
+  std::vector<char> staged;  // a parameter on its way to a device
   for (size_t i = 0; i < list_.size(); ++i)
-    dispatch(dtype_, [&]<class T>() { fill(value(int(i)).as<T>(), list_[i], seed); });
+    dispatch(dtype_, [&]<class T>() {
+      const Tensor to = value(int(i));
+      if (device_.is_host()) return fill(to.as<T>(), list_[i], seed);
+      staged.resize(to.bytes());
+      fill(reinterpret_cast<T*>(staged.data()), list_[i], seed);
+      device_.upload(to.data, staged.data(), to.bytes());
+    });
+  refresh_copies();
+}
+
+void ParameterSet::refresh_copies() {
+  if (!copies_) return;
+  dispatch(device_, compute_dtype_, [&]<class T>(auto& queue) {
+    if constexpr (sizeof(T) == 2)
+      round_copy<T>(queue, total_, static_cast<const Real<T>*>(values_), static_cast<T*>(copies_));
+  });
 }
 
 int ParameterSet::find(const std::string& name) const {
@@ -84,12 +119,12 @@ int ParameterSet::find(const std::string& name) const {
   return it == index_.end() ? -1 : it->second;
 }
 
-Tensor ParameterSet::view(void* arena, int i) const {
+Tensor ParameterSet::view(void* arena, int i, DType dtype) const {
   const Parameter& p = list_[i];
   if (!arena) return {};
   const int64_t rows = p.shape.size() < 2 ? 1 : p.shape[0];
-  return {static_cast<char*>(arena) + size_t(p.begin) * size_of(dtype_), rows,
-          rows ? p.count / rows : 0, dtype_};
+  return {static_cast<char*>(arena) + size_t(p.begin) * size_of(dtype), rows,
+          rows ? p.count / rows : 0, dtype};
 }
 
 std::vector<AdamWRange> ParameterSet::trained_ranges() const {
@@ -107,14 +142,25 @@ std::vector<AdamWRange> ParameterSet::trained_ranges() const {
 }
 
 void ParameterSet::zero_grads() {
-  for (const AdamWRange& r : trained_ranges())
-    std::memset(static_cast<char*>(grads_) + size_t(r.begin) * size_of(dtype_), 0,
-                size_t(r.end - r.begin) * size_of(dtype_));
+  // Neighbours at once whatever their rules: on a GPU every run is a launch.
+  int64_t begin = 0, end = 0;
+  const auto zero = [&] {
+    device_.zero(static_cast<char*>(grads_) + size_t(begin) * size_of(dtype_),
+                 size_t(end - begin) * size_of(dtype_));
+  };
+  for (const AdamWRange& r : trained_ranges()) {
+    if (r.begin != end) {
+      zero();
+      begin = r.begin;
+    }
+    end = r.end;
+  }
+  zero();
 }
 
 void ParameterSet::keep_average() {
-  if (!average_) average_ = map_zeros();
-  std::memcpy(average_, values_, bytes());
+  if (!average_) average_ = zeros(dtype_);
+  device_.copy(average_, values_, bytes(dtype_));
 }
 
 int64_t ParameterSet::parameter_count(bool trained_only) const {

@@ -1,6 +1,8 @@
-// All parameters of a model in flat arenas: values, gradients, AdamW's two moments and, if wanted, the
-// moving average, one contiguous array each, in the order of registration. The optimiser is one
-// kernel over ranges; a gradient bucket or an optimiser shard is a slice.
+// All parameters of a model in flat arenas on one device: values, gradients, AdamW's two moments
+// and, if wanted, the moving average, one contiguous array each, in the order of registration. The
+// optimiser is one kernel over ranges; a gradient bucket or an optimiser shard is a slice. All are
+// in float (double where double is computed in). A computation in a 16-bit type has one more arena
+// with the same offsets: the values rounded to that type, which matrix products read.
 #pragma once
 #include <map>
 #include <string>
@@ -18,7 +20,7 @@ struct Parameter {
   std::vector<int64_t> shape;  // as in the checkpoint; the matrix view is [shape[0], the rest]
   int64_t begin = 0, count = 0;
   Init init = Init::kZeros;
-  double init_scale = 0;       // standard deviation, constant, or half width of the uniform
+  double init_scale = 0;  // standard deviation, constant, or half width of the uniform
   bool trained = true;
   double decay = 0, lr_scale = 1;
   int64_t end() const { return begin + count; }
@@ -26,15 +28,19 @@ struct Parameter {
 
 class ParameterSet {
  public:
-  explicit ParameterSet(DType dtype = DType::kF32) : dtype_(dtype) {}
+  /// compute: what activations and the operands of products are in.
+  explicit ParameterSet(Device& device = Device::host(), DType compute = DType::kF32)
+      : device_(device), dtype_(real_dtype(compute)), compute_dtype_(compute) {}
   ~ParameterSet();
   ParameterSet(const ParameterSet&) = delete;
 
   /// Declares a parameter; before allocate(). Returns its index.
   int add(std::string name, std::vector<int64_t> shape, Init init, double init_scale = 0);
-  /// Reserves the arenas (zero-filled; pages of parameters that are never touched cost no memory).
+  /// Reserves the arenas (zero-filled; on the CPU pages of parameters that are never touched cost
+  /// no memory).
   void allocate();
-  /// Fills every parameter by its rule from Philox keyed by (seed, parameter's name): independent of order.
+  /// Fills every parameter by its rule from Philox keyed by (seed, parameter's name): independent
+  /// of order.
   void initialize(uint64_t seed);
 
   int find(const std::string& name) const;  // -1 if there is none
@@ -43,12 +49,20 @@ class ParameterSet {
   const Parameter& operator[](int i) const { return list_[i]; }
 
   Tensor value(int i) const { return view(values_, i); }
+  /// What products read: the 16-bit copy, or the value itself.
+  Tensor compute(int i) const { return copies_ ? view(copies_, i, compute_dtype_) : value(i); }
   Tensor grad(int i) const { return view(grads_, i); }
   Tensor moment1(int i) const { return view(moment1_, i); }
   Tensor moment2(int i) const { return view(moment2_, i); }
   Tensor average(int i) const { return view(average_, i); }
   /// The parameter on a tape: with its gradient if it is trained.
-  Var* on(Tape& tape, int i) const { return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{}); }
+  Var* on(Tape& tape, int i) const {
+    return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{},
+                     copies_ ? compute(i) : Tensor{});
+  }
+  /// Rounds all values into the 16-bit copies, if there are some: after values were written other
+  /// than by the optimiser.
+  void refresh_copies();
 
   /// Ranges of trained parameters with their rules; neighbours with equal rules are merged.
   std::vector<AdamWRange> trained_ranges() const;
@@ -56,25 +70,32 @@ class ParameterSet {
   void keep_average();  // starts the moving average at the current values
   bool has_average() const { return average_ != nullptr; }
 
-  DType dtype() const { return dtype_; }
-  int64_t count() const { return total_; }           // elements, padding included
+  Device& device() const { return device_; }
+  DType dtype() const { return dtype_; }  // of values, gradients, moments and average
+  DType compute_dtype() const { return compute_dtype_; }  // of compute()
+  int64_t count() const { return total_; }                // elements, padding included
   int64_t parameter_count(bool trained_only = false) const;
   void* values() const { return values_; }
   void* grads() const { return grads_; }
   void* moments1() const { return moment1_; }
   void* moments2() const { return moment2_; }
   void* averages() const { return average_; }
+  void* copies() const { return copies_; }  // null unless compute_dtype() is a 16-bit type
 
  private:
-  Tensor view(void* arena, int i) const;
-  void* map_zeros() const;
-  size_t bytes() const { return size_t(total_) * size_of(dtype_); }
+  Tensor view(void* arena, int i, DType dtype) const;
+  Tensor view(void* arena, int i) const { return view(arena, i, dtype_); }
+  void* zeros(DType dtype) const;
+  size_t bytes(DType dtype) const { return size_t(total_) * size_of(dtype); }
 
-  DType dtype_;
+  Device& device_;
+  DType dtype_, compute_dtype_;
   std::vector<Parameter> list_;
   std::map<std::string, int> index_;
   int64_t total_ = 0;
-  void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr, *average_ = nullptr;
+  void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr,
+       *average_ = nullptr;
+  void* copies_ = nullptr;
 };
 
 /// Shell-style pattern: '*' matches any run of characters. Used for freezing and rules by name.

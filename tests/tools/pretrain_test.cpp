@@ -216,6 +216,26 @@ TEST_F(PretrainTest, BrokenPicturesAreSkippedUpToALimit) {
   EXPECT_NE(none.err.find("red_stripe.png"), std::string::npos) << none.err;
 }
 
+TEST_F(PretrainTest, ARunWhoseGradientsStayBrokenStopsAtItsLastGoodStep) {
+  const std::vector<std::string> c = command("storm", {"--stage", "image", "--set", "stages.image.steps=200", "--set", "stages.image.learning_rate=1e30",
+                                                       "--set", "save_every=20"});
+  const Result r = mome(c);
+  EXPECT_EQ(r.code, 1);
+  EXPECT_NE(r.err.find("the gradients of 50 steps in a row, "), std::string::npos) << r.err;
+  // The points that were saved in the storm are gone; the one that is left has the step that the message names.
+  std::vector<std::string> files;
+  for (const auto& e : fs::directory_iterator(path("storm/image"))) files.push_back(e.path().filename());
+  std::sort(files.begin(), files.end());
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_NE(r.err.find("storm/image/" + files[0] + " holds the model"), std::string::npos) << r.err << files[0];
+  const int64_t good = std::atoll(files[0].c_str() + 5);
+  EXPECT_NE(r.err.find(fmt::format("step {}: the gradient is not finite", good)), std::string::npos) << r.err;
+  const Result again = mome(c);  // goes on from there, and finds the same
+  EXPECT_EQ(again.code, 1);
+  EXPECT_NE(again.err.find(fmt::format("going on at step {} of 200", good)), std::string::npos) << again.err;
+  EXPECT_NE(again.err.find(fmt::format("50 steps in a row, {} to {}", good, good + 49)), std::string::npos) << again.err;
+}
+
 TEST_F(PretrainTest, AFullDiskLeavesTheLastCheckpointWhole) {
   ASSERT_EQ(mome(command("run", {"--stage", "image"})).code, 0);
   const std::string before = read_file(path("run/image.safetensors"));
