@@ -13,9 +13,11 @@ void cross_entropy_bench(benchmark::State& state) {
   auto logits = numbers(rows * vocabulary);
   std::vector<int32_t> label(rows);
   for (int64_t r = 0; r < rows; ++r) label[r] = int32_t(r * 7919 % vocabulary);
-  for (auto _ : state)
-    benchmark::DoNotOptimize(
-        cross_entropy(cpu, rows, vocabulary, logits.data(), vocabulary, label.data(), 1.0, false));
+  CrossEntropyResult result;
+  for (auto _ : state) {
+    cross_entropy<float>(cpu, rows, vocabulary, logits.data(), vocabulary, label.data(), 1.0, nullptr, false, &result);
+    benchmark::DoNotOptimize(result);
+  }
   set_bytes(state, 8.0 * double(rows * vocabulary));
 }
 BENCHMARK(cross_entropy_bench)
@@ -30,8 +32,11 @@ void squared_error_bench(benchmark::State& state) {
   const int64_t count = state.range(0) * state.range(1);
   auto x = numbers(count);
   const auto target = numbers(count);
-  for (auto _ : state)
-    benchmark::DoNotOptimize(squared_error(cpu, count, x.data(), target.data(), 0.5, true));
+  double sum = 0;
+  for (auto _ : state) {
+    squared_error<float>(cpu, count, x.data(), target.data(), 0.5, nullptr, true, &sum);
+    benchmark::DoNotOptimize(sum);
+  }
   set_bytes(state, 8.0 * double(count));
 }
 BENCHMARK(squared_error_bench)

@@ -2,9 +2,10 @@
 // Easy as 1, 2, 3" (SC 2011). A draw is a pure function of (seed, step, purpose, index): no state is
 // kept, so a draw costs the same in any order, on any device and after any restart.
 #pragma once
-#include <array>
 #include <cmath>
 #include <cstdint>
+
+#include "kernels/common/half.h"
 
 namespace mome {
 
@@ -25,8 +26,16 @@ enum class Purpose : uint32_t {
   kCluster = 12,     // k-means initialisation
 };
 
+/// Four random words; a plain struct, since device code has no std::array.
+struct PhiloxWords {
+  uint32_t v[4];
+  MOME_HOST_DEVICE uint32_t& operator[](int i) { return v[i]; }
+  MOME_HOST_DEVICE const uint32_t& operator[](int i) const { return v[i]; }
+  bool operator==(const PhiloxWords&) const = default;
+};
+
 namespace philox_detail {
-inline void round(std::array<uint32_t, 4>& c, uint32_t k0, uint32_t k1) {
+MOME_HOST_DEVICE inline void round(PhiloxWords& c, uint32_t k0, uint32_t k1) {
   const uint64_t p0 = uint64_t{0xD2511F53u} * c[0];
   const uint64_t p1 = uint64_t{0xCD9E8D57u} * c[2];
   c = {uint32_t(p1 >> 32) ^ c[1] ^ k0, uint32_t(p1), uint32_t(p0 >> 32) ^ c[3] ^ k1, uint32_t(p0)};
@@ -34,7 +43,7 @@ inline void round(std::array<uint32_t, 4>& c, uint32_t k0, uint32_t k1) {
 }  // namespace philox_detail
 
 /// Four random words for a 128-bit counter and a 64-bit key.
-inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, uint64_t key) {
+MOME_HOST_DEVICE inline PhiloxWords philox4x32(PhiloxWords counter, uint64_t key) {
   uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
   for (int i = 0; i < 10; ++i) {
     philox_detail::round(counter, k0, k1);
@@ -45,13 +54,13 @@ inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, uint6
 }
 
 /// Words for draw `index` of `purpose` in `step`; counter layout: index low, index high, step, purpose.
-inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t step, Purpose purpose, uint64_t index) {
+MOME_HOST_DEVICE inline PhiloxWords philox(uint64_t seed, uint64_t step, Purpose purpose, uint64_t index) {
   return philox4x32({uint32_t(index), uint32_t(index >> 32), uint32_t(step),
                      uint32_t(purpose) | (uint32_t(step >> 32) << 8)}, seed);
 }
 
 /// [0, 1) with 24 bits: exact in float, so float and double code see the same number.
-inline double uniform01(uint32_t word) { return (word >> 8) * (1.0 / 16777216.0); }
+MOME_HOST_DEVICE inline double uniform01(uint32_t word) { return (word >> 8) * (1.0 / 16777216.0); }
 
 /// A sequential view of the draws under one (seed, step, purpose, stream): for host code that needs
 /// "the next number". Streams with different `stream` never overlap (2^32 words each).
@@ -82,7 +91,7 @@ class RandomStream {
   uint64_t seed_, step_;
   Purpose purpose_;
   uint64_t index_;
-  std::array<uint32_t, 4> words_{};
+  PhiloxWords words_{};
   int used_ = 4;
 };
 

@@ -119,7 +119,7 @@ void column_pass(const Candidates<T>& s, T scale, Softmax<T>* columns) {
 }  // namespace
 
 template <class T, class Queue>
-void l2_normalize_forward(Queue&, int64_t rows, int64_t width, const T* x, T* y, T* inverse_norm) {
+void l2_normalize_forward(Queue&, int64_t rows, int64_t width, const T* x, T* y, Real<T>* inverse_norm) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* from = x + r * width;
@@ -135,7 +135,7 @@ void l2_normalize_forward(Queue&, int64_t rows, int64_t width, const T* x, T* y,
 }
 
 template <class T, class Queue>
-void l2_normalize_backward(Queue&, int64_t rows, int64_t width, const T* y, const T* inverse_norm,
+void l2_normalize_backward(Queue&, int64_t rows, int64_t width, const T* y, const Real<T>* inverse_norm,
                            const T* dy, T* dx) {
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -151,10 +151,14 @@ void l2_normalize_backward(Queue&, int64_t rows, int64_t width, const T* y, cons
 }
 
 template <class T, class Queue>
-ContrastiveResult contrastive_loss(Queue&, int64_t n, T* similarity, double scale, const int64_t* image_id,
-                                   const int64_t* caption_id, double grad_scale) {
+void contrastive_loss(Queue&, int64_t n, T* similarity, const T* log_scale, const int64_t* image_id,
+                      const int64_t* caption_id, double grad_scale, const T* loss_scale, T* dlog_scale,
+                      ContrastiveResult* out) {
+  *out = {};
+  if (n <= 0) return;
   ContrastiveResult result;
-  if (n <= 0) return result;
+  const double scale = std::exp(double(*log_scale));
+  if (loss_scale) grad_scale *= double(*loss_scale);
   static thread_local std::vector<Softmax<T>> softmax_memory;
   static thread_local std::vector<double> dscale_memory;
   softmax_memory.assign(2 * n, {});
@@ -198,15 +202,18 @@ ContrastiveResult contrastive_loss(Queue&, int64_t n, T* similarity, double scal
       for (int64_t j = 0; j < n; ++j) s[j] = t * g[j];
     }
   });
-  for (int64_t i = 0; i < n; ++i) result.dscale += dscale[i];
-  return result;
+  *out = result;
+  if (!dlog_scale) return;
+  double total = 0;  // d loss / d scale
+  for (int64_t i = 0; i < n; ++i) total += dscale[i];
+  *dlog_scale += T(total * scale);
 }
 
-#define MOME_INSTANTIATE(T)                                                                   \
-  template void l2_normalize_forward<T>(Cpu&, int64_t, int64_t, const T*, T*, T*);                  \
-  template void l2_normalize_backward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, T*); \
-  template ContrastiveResult contrastive_loss<T>(Cpu&, int64_t, T*, double, const int64_t*,         \
-                                                 const int64_t*, double);
+#define MOME_INSTANTIATE(T)                                                                                             \
+  template void l2_normalize_forward<T>(Cpu&, int64_t, int64_t, const T*, T*, T*);                                      \
+  template void l2_normalize_backward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, T*);                     \
+  template void contrastive_loss<T>(Cpu&, int64_t, T*, const T*, const int64_t*, const int64_t*, double, const T*, T*, \
+                                    ContrastiveResult*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -13,15 +13,18 @@ struct CrossEntropyResult {
 };
 
 /// logits [R, V] with row stride ld, label [R] in [0, V). On return logits hold
-/// grad_scale * (softmax - onehot): the gradient of grad_scale * sum of losses. If `keep_logits`, they
-/// are left alone (evaluation). Row maxima are subtracted: any finite logits are safe. Loss summed in double.
+/// grad_scale * loss_scale * (softmax - onehot): the gradient of that multiple of the sum of losses. loss_scale (null: 1)
+/// is the factor of a training in half precision (Micikevicius et al. 2018); it never enters the result. If
+/// `keep_logits`, they are left alone (evaluation). Row maxima are subtracted: any finite logits are safe. *result is
+/// assigned (zeros without rows); losses are summed in double.
 template <class T, class Queue>
-CrossEntropyResult cross_entropy(Queue& queue, int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
-                                 const int32_t* label, double grad_scale, bool keep_logits);
+void cross_entropy(Queue& queue, int64_t rows, int64_t vocabulary, T* logits, int64_t ld, const int32_t* label,
+                   double grad_scale, const Real<T>* loss_scale, bool keep_logits, CrossEntropyResult* result);
 
-/// sum over all elements of (x - target)^2; x becomes grad_scale * 2 (x - target) unless keep.
+/// *sum = sum over all elements of (x - target)^2; x becomes grad_scale * loss_scale * 2 (x - target) unless keep.
 template <class T, class Queue>
-double squared_error(Queue& queue, int64_t count, T* x, const T* target, double grad_scale, bool keep);
+void squared_error(Queue& queue, int64_t count, T* x, const T* target, double grad_scale, const Real<T>* loss_scale,
+                   bool keep, double* sum);
 
 /// Targets for masked image modelling by pixel regression (He et al. 2022, MAE §3 "normalised
 /// pixels"): per row (patch) (v - mean) / sqrt(var + 1e-6), unbiased variance (0 for a

@@ -36,8 +36,9 @@ T maximum(int64_t n, const T* x) {
 }  // namespace
 
 template <class T, class Queue>
-CrossEntropyResult cross_entropy(Queue&, int64_t rows, int64_t vocabulary, T* logits, int64_t ld,
-                                 const int32_t* label, double grad_scale, bool keep_logits) {
+void cross_entropy(Queue&, int64_t rows, int64_t vocabulary, T* logits, int64_t ld, const int32_t* label,
+                   double grad_scale, const Real<T>* loss_scale, bool keep_logits, CrossEntropyResult* result) {
+  if (loss_scale) grad_scale *= double(*loss_scale);
   std::vector<CrossEntropyResult>& per_row = slots<CrossEntropyResult>(std::max<int64_t>(rows, 0));
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, vocabulary));
   parallel_chunks(rows, grain, [&](int64_t begin, int64_t end) {
@@ -60,11 +61,13 @@ CrossEntropyResult cross_entropy(Queue&, int64_t rows, int64_t vocabulary, T* lo
   });
   CrossEntropyResult total;
   for (const CrossEntropyResult& r : per_row) total.loss += r.loss, total.correct += r.correct;
-  return total;
+  *result = total;
 }
 
 template <class T, class Queue>
-double squared_error(Queue&, int64_t count, T* x, const T* target, double grad_scale, bool keep) {
+void squared_error(Queue&, int64_t count, T* x, const T* target, double grad_scale, const Real<T>* loss_scale,
+                   bool keep, double* sum) {
+  if (loss_scale) grad_scale *= double(*loss_scale);
   std::vector<double>& per_chunk = slots<double>(chunk_count(std::max<int64_t>(count, 0), kGrain));
   const T factor = T(2 * grad_scale);
   parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
@@ -78,7 +81,7 @@ double squared_error(Queue&, int64_t count, T* x, const T* target, double grad_s
   });
   double total = 0;
   for (double part : per_chunk) total += part;
-  return total;
+  *sum = total;
 }
 
 template <class T, class Queue>
@@ -99,10 +102,10 @@ void normalize_patches(Queue&, int64_t rows, int64_t width, const T* patches, T*
   });
 }
 
-#define MOME_INSTANTIATE(T)                                                                   \
-  template CrossEntropyResult cross_entropy<T>(Cpu&, int64_t, int64_t, T*, int64_t, const int32_t*, \
-                                               double, bool);                                 \
-  template double squared_error<T>(Cpu&, int64_t, T*, const T*, double, bool);                      \
+#define MOME_INSTANTIATE(T)                                                                                           \
+  template void cross_entropy<T>(Cpu&, int64_t, int64_t, T*, int64_t, const int32_t*, double, const T*, bool,         \
+                                 CrossEntropyResult*);                                                                \
+  template void squared_error<T>(Cpu&, int64_t, T*, const T*, double, const T*, bool, double*);                       \
   template void normalize_patches<T>(Cpu&, int64_t, int64_t, const T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)

@@ -43,9 +43,10 @@ int32_t pick(const std::vector<int32_t>& candidates, const std::vector<T>& weigh
 }  // namespace
 
 template <class T, class Queue>
-void draw_negatives(Queue&, int64_t n, const T* similarity, int64_t rs, int64_t cs, double scale,
+void draw_negatives(Queue&, int64_t n, const T* similarity, int64_t rs, int64_t cs, const T* log_scale,
                     const int64_t* image_id, const int64_t* caption_id, uint64_t seed,
                     uint64_t step, uint64_t stream, int32_t* negative) {
+  const T scale = log_scale && n > 0 ? T(std::exp(double(*log_scale))) : T(0);
   parallel_chunks(
       n, std::max<int64_t>(1, 4096 / std::max<int64_t>(1, n)), [&](int64_t begin, int64_t end) {
         static thread_local std::vector<int32_t> candidates;
@@ -58,7 +59,7 @@ void draw_negatives(Queue&, int64_t n, const T* similarity, int64_t rs, int64_t 
                 (caption_id && caption_id[j] == caption_id[i]))
               continue;
             candidates.push_back(int32_t(j));
-            weight.push_back(T(scale) * similarity[i * rs + j * cs]);
+            weight.push_back(scale * similarity[i * rs + j * cs]);
             largest = std::max(largest, weight.back());
           }
 #pragma omp simd
@@ -69,9 +70,9 @@ void draw_negatives(Queue&, int64_t n, const T* similarity, int64_t rs, int64_t 
       });
 }
 
-template void draw_negatives<float>(Cpu&, int64_t, const float*, int64_t, int64_t, double, const int64_t*,
+template void draw_negatives<float>(Cpu&, int64_t, const float*, int64_t, int64_t, const float*, const int64_t*,
                                     const int64_t*, uint64_t, uint64_t, uint64_t, int32_t*);
-template void draw_negatives<double>(Cpu&, int64_t, const double*, int64_t, int64_t, double,
+template void draw_negatives<double>(Cpu&, int64_t, const double*, int64_t, int64_t, const double*,
                                      const int64_t*, const int64_t*, uint64_t, uint64_t, uint64_t,
                                      int32_t*);
 

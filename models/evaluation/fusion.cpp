@@ -29,8 +29,11 @@ std::vector<float> matching_scores(MomeModel& model, const Batch& images, const 
     for (size_t s = 0; s < sequences.size(); ++s) rows.push_back(layout->text_row(int(s), 0));
     const GatherPlan cls = make_gather(out.states->rows(), std::move(rows));
     const Tensor logits = model.itm_logits(tape, out.states, cls)->value;
-    for (size_t s = 0; s < sequences.size(); ++s)
-      scores.push_back(logits.as<float>()[2 * s + 1] - logits.as<float>()[2 * s]);
+    dispatch(tape.device(), logits.dtype, [&]<class T>(auto& q) {
+      std::vector<T> host(size_t(logits.count()));
+      q.download(host.data(), logits.data, logits.bytes());
+      for (size_t s = 0; s < sequences.size(); ++s) scores.push_back(to_float(host[2 * s + 1]) - to_float(host[2 * s]));
+    });
   }
   arena.release(in.patches.data);
   return scores;
@@ -69,8 +72,10 @@ MaskedWords masked_words(MomeModel& model, const Batch& images,
     for (size_t s = 0; s < sequences.size(); ++s)
       for (int32_t t : sequences[s].read_text) rows.push_back(layout->text_row(int(s), t));
     const GatherPlan plan = make_gather(out.states->rows(), std::move(rows));
-    const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, plan), labels, 1);
-    result = {r.correct, r.count};
+    Readout readout(arena);
+    const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, plan), labels, 1, nullptr, readout);
+    readout.read();
+    result = {r.correct(), r.count};
   }
   if (pictures) arena.release(in.patches.data);
   return result;

@@ -25,6 +25,7 @@ struct StepContext {
   Arena& arena;
   uint64_t seed = 0, step = 0;
   bool train = true;  // false: losses only, nothing recorded
+  const void* loss_scale = nullptr;  // a device scalar (float, for F64 double) that gradients are multiplied by; null: 1
 };
 
 /// uint8 images [B, S, S, 3] -> normalised patches [B*P, 3p^2] in the arena.

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "kernels/multinomial/multinomial.h"
@@ -37,9 +35,16 @@ Var* pooled(Tape& tape, Var* states, const Pool& pool, bool mean) {
   return mean ? segment_mean(tape, states, pool.mean) : gather_rows(tape, states, pool.first);
 }
 
+// What the first pass leaves to be read.
+struct FirstLosses {
+  std::vector<Readout::Slot<ContrastiveResult>> contrast;  // without, with the fusion layers
+  double contrast_weight = 0;                              // of each
+  LossOut words;
+};
+
 // First pass: contrast over the whole batch, and masked words. Draws the negatives if they are wanted and not given.
 void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context,
-                        Metrics& metrics, double& total, Negatives& negatives) {
+                        FirstLosses& losses, Readout& readout, Negatives& negatives) {
   const Batch& batch = *inputs.batch;
   const bool draw = inputs.matched > 0 && negatives.image.empty();
   const int64_t n = batch.size;
@@ -97,22 +102,26 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     Var* s = similarity(tape, image, text);
     Var* scale = model.logit_scale(tape, t == 1);
     if (t == 0 && draw) {
+      // The one time that the host waits inside a step: which sequences the second pass packs depends on what is drawn.
+      Tensor drawn = tape.scratch(2, n, DType::kI32);
+      dispatch(tape.device(), s->value.dtype, [&]<class T>(auto& q) {
+        using R = Real<T>;
+        const R *v = s->value.as<R>(), *sharp = scale->value.as<R>();
+        const int64_t *image_id = tape.on_device(batch.image_ids), *caption_id = tape.on_device(batch.caption_ids);
+        int32_t* to = drawn.as<int32_t>();
+        draw_negatives<R>(q, n, v, 1, n, sharp, image_id, caption_id, context.seed, context.step, 0, to);
+        draw_negatives<R>(q, n, v, n, 1, stage.itm_texts == "random" ? nullptr : sharp, image_id, caption_id, context.seed, context.step,
+                          1, to + n);
+      });
       negatives.image.resize(size_t(n));
       negatives.text.resize(size_t(n));
-      dispatch(s->value.dtype, [&]<class T>() {
-        const T* v = s->value.as<T>();
-        const double sharp = std::exp(double(*scale->value.as<T>()));
-        draw_negatives<T>(cpu, n, v, 1, n, sharp, batch.image_ids.data(), batch.caption_ids.data(), context.seed, context.step, 0,
-                          negatives.image.data());
-        draw_negatives<T>(cpu, n, v, n, 1, stage.itm_texts == "random" ? 0.0 : sharp, batch.image_ids.data(), batch.caption_ids.data(),
-                          context.seed, context.step, 1, negatives.text.data());
-      });
+      tape.device().download(negatives.image.data(), drawn.slice(0, 1).data, size_t(n) * sizeof(int32_t));
+      tape.device().download(negatives.text.data(), drawn.slice(1, 1).data, size_t(n) * sizeof(int32_t));
+      tape.free(drawn);
     }
-    const double weight = stage.itc_weight / (tail ? 2 : 1);
-    const ContrastiveResult r = contrastive_loss(tape, s, scale, batch.image_ids.data(), batch.caption_ids.data(), weight);
-    total += weight * r.loss;
-    metrics.add(t ? "itc_tail" : "itc", r.loss);
-    if (t == 0) metrics.add("itc_acc", 0.5 * double(r.image_correct + r.text_correct) / double(n));
+    losses.contrast_weight = stage.itc_weight / (tail ? 2 : 1);
+    losses.contrast.push_back(contrastive_loss(tape, s, scale, batch.image_ids, batch.caption_ids, losses.contrast_weight,
+                                               context.loss_scale, readout));
   }
 
   GatherPlan masked_rows;
@@ -121,10 +130,8 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     for (size_t s = size_t(2 * n); s < sequences.size(); ++s)
       for (int32_t t : sequences[s].read_text) index.push_back(layout->text_row(int(s), t));
     masked_rows = make_gather(rows, std::move(index));
-    const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, masked_rows), labels, stage.mlm_weight);
-    total += stage.mlm_weight * r.loss;
-    metrics.add("mlm", r.loss);
-    metrics.add("mlm_acc", r.count ? double(r.correct) / double(r.count) : 0);
+    losses.words = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, masked_rows), labels, stage.mlm_weight,
+                                      context.loss_scale, readout);
   }
   if (context.train) tape.backward();
 }
@@ -135,9 +142,15 @@ struct Match {
   int32_t image = 0, text = 0, label = 0;
 };
 
-// One run: forward and backward of `matches`, of `total` in all. Adds to the sums of losses and of right answers.
-void match_run(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, std::span<const Match> matches, int64_t total,
-               uint64_t pass, const StepContext& context, double& loss, int64_t& correct) {
+// The loss of a run and its share of all matches.
+struct MatchLoss {
+  LossOut loss;
+  double share = 0;
+};
+
+// One run: forward and backward of `matches`, of `total` in all.
+MatchLoss match_run(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, std::span<const Match> matches,
+                    int64_t total, uint64_t pass, const StepContext& context, Readout& readout) {
   const Batch& batch = *inputs.batch;
   const Tensor patches = inputs.patches;
   const int64_t p = model.config().patches();
@@ -166,9 +179,10 @@ void match_run(MomeModel& model, const PairStageConfig& stage, const PairInputs&
   in.patches = context.arena.tensor(in.images * p, patches.cols, patches.dtype);
   for (size_t i = 0; i < used.size(); ++i) {
     const Tensor from = patches.slice(used[i] * p, p);
-    std::memcpy(in.patches.slice(int64_t(i) * p, p).data, from.data, from.bytes());
+    context.arena.device().copy(in.patches.slice(int64_t(i) * p, p).data, from.data, from.bytes());
   }
   const auto layout = model.layout(in, sequences);
+  MatchLoss result;
   {
     Tape tape(context.arena, context.train);
     ForwardOptions options;
@@ -177,17 +191,17 @@ void match_run(MomeModel& model, const PairStageConfig& stage, const PairInputs&
     std::vector<int32_t> index;
     for (size_t s = 0; s < sequences.size(); ++s) index.push_back(layout->text_row(int(s), 0));
     const GatherPlan cls = make_gather(out.states->rows(), std::move(index));
-    const double share = double(matches.size()) / double(total);
-    const LossOut r = cross_entropy_loss(tape, model.itm_logits(tape, out.states, cls), labels, stage.itm_weight * share);
-    loss += r.loss * share;
-    correct += r.correct;
+    result.share = double(matches.size()) / double(total);
+    result.loss = cross_entropy_loss(tape, model.itm_logits(tape, out.states, cls), labels, stage.itm_weight * result.share,
+                                     context.loss_scale, readout);
     if (context.train) tape.backward();
   }
   context.arena.release(in.patches.data);
+  return result;
 }
 
-void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const Negatives& negatives,
-              const StepContext& context, Metrics& metrics, double& total) {
+std::vector<MatchLoss> matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const Negatives& negatives,
+                                const StepContext& context, Readout& readout) {
   std::vector<Match> matches;
   for (int32_t b = 0; b < inputs.matched; ++b) matches.push_back({b, b, 1});
   for (int32_t b = 0; b < inputs.matched; ++b)
@@ -202,25 +216,51 @@ void matching(MomeModel& model, const PairStageConfig& stage, const PairInputs& 
   for (int64_t b = 0; b < inputs.batch->size; ++b) limit += rows_of(int32_t(b));
   for (size_t b = 0; b < inputs.masked.size(); ++b) limit += rows_of(int32_t(b));
   const int64_t runs = std::max<int64_t>(1, (all + limit - 1) / limit), size = (n + runs - 1) / runs;
-  double loss = 0;
-  int64_t correct = 0;
+  std::vector<MatchLoss> losses;
   for (int64_t begin = 0, pass = 1; begin < n; begin += size, ++pass)
-    match_run(model, stage, inputs, std::span(matches).subspan(size_t(begin), size_t(std::min(size, n - begin))), n, uint64_t(pass),
-              context, loss, correct);
-  total += stage.itm_weight * loss;
-  metrics.add("itm", loss);
-  metrics.add("itm_acc", n ? double(correct) / double(n) : 0);
+    losses.push_back(match_run(model, stage, inputs, std::span(matches).subspan(size_t(begin), size_t(std::min(size, n - begin))), n,
+                               uint64_t(pass), context, readout));
+  return losses;
 }
 
 }  // namespace
 
 Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context) {
+  Readout readout(context.arena);
+  Negatives negatives = inputs.negatives;
+  FirstLosses first;
+  contrast_and_words(model, stage, inputs, context, first, readout, negatives);
+  std::vector<MatchLoss> matched;
+  if (inputs.matched > 0) matched = matching(model, stage, inputs, negatives, context, readout);
+  readout.read();
+
   Metrics metrics;
   metrics.add("loss", 0);
   double total = 0;
-  Negatives negatives = inputs.negatives;
-  contrast_and_words(model, stage, inputs, context, metrics, total, negatives);
-  if (inputs.matched > 0) matching(model, stage, inputs, negatives, context, metrics, total);
+  for (size_t t = 0; t < first.contrast.size(); ++t) {
+    const ContrastiveResult& r = *first.contrast[t];
+    total += first.contrast_weight * r.loss;
+    metrics.add(t ? "itc_tail" : "itc", r.loss);
+    if (t == 0) metrics.add("itc_acc", 0.5 * double(r.image_correct + r.text_correct) / double(inputs.batch->size));
+  }
+  if (!inputs.masked.empty()) {
+    const LossOut& r = first.words;
+    total += stage.mlm_weight * r.loss();
+    metrics.add("mlm", r.loss());
+    metrics.add("mlm_acc", r.count ? double(r.correct()) / double(r.count) : 0);
+  }
+  if (inputs.matched > 0) {
+    double loss = 0;
+    int64_t correct = 0, count = 0;
+    for (const MatchLoss& m : matched) {
+      loss += m.loss.loss() * m.share;
+      correct += m.loss.correct();
+      count += m.loss.count;
+    }
+    total += stage.itm_weight * loss;
+    metrics.add("itm", loss);
+    metrics.add("itm_acc", count ? double(correct) / double(count) : 0);
+  }
   metrics.values[0].second = total;
   return metrics;
 }

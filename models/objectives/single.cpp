@@ -75,20 +75,23 @@ Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor pat
     for (int32_t t : sequences[b].read_image) index.push_back(layout->image_row(int(b), t));
   const GatherPlan rows = make_gather(out.states->rows(), std::move(index));
   Var* x = model.mim_output(tape, out.states, rows);
+  Readout readout(context.arena);
+  LossOut r;
   if (codes) {
-    const LossOut r = cross_entropy_loss(tape, x, labels, 1);
-    metrics.add("loss", r.loss);
-    metrics.add("mim_acc", double(r.correct) / double(std::max<int64_t>(1, r.count)));
+    r = cross_entropy_loss(tape, x, labels, 1, context.loss_scale, readout);
   } else {
     Tensor target = context.arena.tensor(int64_t(target_rows.size()), patches.cols, patches.dtype);
-    dispatch(target.dtype, [&]<class T>() {
-      gather_rows_forward<T>(cpu, target.rows, target.cols, patches.as<T>(), target_rows.data(), target.as<T>());
-      normalize_patches<T>(cpu, target.rows, target.cols, target.as<T>(), target.as<T>());
+    dispatch(tape.device(), target.dtype, [&]<class T>(auto& q) {
+      gather_rows_forward<T>(q, target.rows, target.cols, patches.as<T>(), tape.on_device(target_rows), target.as<T>());
+      normalize_patches<T>(q, target.rows, target.cols, target.as<T>(), target.as<T>());
     });
-    metrics.add("loss", squared_error_loss(tape, x, target, 1).loss);
+    r = squared_error_loss(tape, x, target, 1, context.loss_scale, readout);
     context.arena.release(target.data);
   }
   if (context.train) tape.backward();
+  readout.read();
+  metrics.add("loss", r.loss());
+  if (codes) metrics.add("mim_acc", double(r.correct()) / double(std::max<int64_t>(1, r.count)));
   return metrics;
 }
 
@@ -129,10 +132,12 @@ Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::v
   for (size_t s = 0; s < sequences.size(); ++s)
     for (int32_t t : sequences[s].read_text) index.push_back(layout->text_row(int(s), t));
   const GatherPlan rows = make_gather(out.states->rows(), std::move(index));
-  const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, rows), labels, 1);
-  metrics.add("loss", r.loss);
-  metrics.add("mlm_acc", double(r.correct) / double(r.count));
+  Readout readout(context.arena);
+  const LossOut r = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, rows), labels, 1, context.loss_scale, readout);
   if (context.train) tape.backward();
+  readout.read();
+  metrics.add("loss", r.loss());
+  metrics.add("mlm_acc", double(r.correct()) / double(r.count));
   return metrics;
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/relative_bias/relative_bias.h"
 #include "kernels/rows/rows.h"
 #include "runtime/autograd/tape.h"
+#include "runtime/ops/readout.h"
 
 namespace mome {
 
@@ -93,17 +94,23 @@ Var* l2_normalize(Tape& tape, Var* x);
 /// x [N, D], y [M, D] -> x y^T [N, M].
 Var* similarity(Tape& tape, Var* x, Var* y);
 
-/// Losses: the gradient of weight * loss is left in the input; the value of the loss is returned.
+/// Losses: the gradient of weight * loss, times *loss_scale (a device scalar of the gradients' dtype, null: 1), is left in
+/// the input; the value goes to `readout` and is there after readout.read().
 struct LossOut {
-  double loss = 0;       // mean, unweighted
-  int64_t correct = 0, count = 0;
+  Readout::Slot<CrossEntropyResult> result;  // sums
+  int64_t count = 0;                         // rows
+  int64_t terms = 0;                         // what the loss is a mean over
+  double loss() const { return terms ? result->loss / double(terms) : 0; }  // mean, unweighted
+  int64_t correct() const { return result->correct; }
 };
-/// Mean cross-entropy over all rows of logits; 0 rows give loss 0 and no gradient.
-LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& labels, double weight);
+/// Mean cross-entropy over all rows of logits; 0 rows give loss 0 and no gradient. Labels outlive the tape.
+LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& labels, double weight, const void* loss_scale,
+                           Readout& readout);
 /// Mean squared error over all elements.
-LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight);
-/// Symmetric InfoNCE of a similarity matrix under exp(logit_scale [1,1]).
-ContrastiveResult contrastive_loss(Tape& tape, Var* similarity, Var* logit_scale, const int64_t* image_id,
-                                   const int64_t* caption_id, double weight);
+LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight, const void* loss_scale, Readout& readout);
+/// Symmetric InfoNCE of a similarity matrix (of the dtype of statistics) under exp(logit_scale [1,1]). Ids outlive the tape.
+Readout::Slot<ContrastiveResult> contrastive_loss(Tape& tape, Var* similarity, Var* logit_scale, const std::vector<int64_t>& image_id,
+                                                  const std::vector<int64_t>& caption_id, double weight, const void* loss_scale,
+                                                  Readout& readout);
 
 }  // namespace mome

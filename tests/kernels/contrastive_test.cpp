@@ -65,11 +65,23 @@ Loss naive(int64_t n, std::vector<T>& s, double scale, const Ids* ids, double gr
   return loss;
 }
 
+struct Result : ContrastiveResult {
+  double dscale = 0;  // d loss / d scale
+};
 template <class T>
-ContrastiveResult run(int64_t n, std::vector<T>& s, double scale, const Ids* ids,
-                      double grad_scale) {
-  return contrastive_loss(cpu, n, s.data(), scale, ids ? ids->image.data() : nullptr,
-                          ids ? ids->caption.data() : nullptr, grad_scale);
+Result run(int64_t n, T* s, double scale, const int64_t* image, const int64_t* caption,
+           double grad_scale, const T* loss_scale = nullptr) {
+  Result r;
+  const T log_scale = T(std::log(scale));
+  T dlog_scale = 0;
+  contrastive_loss<T>(cpu, n, s, &log_scale, image, caption, grad_scale, loss_scale, &dlog_scale, &r);
+  r.dscale = double(dlog_scale) / scale;
+  return r;
+}
+template <class T>
+Result run(int64_t n, std::vector<T>& s, double scale, const Ids* ids, double grad_scale) {
+  return run(n, s.data(), scale, ids ? ids->image.data() : nullptr,
+             ids ? ids->caption.data() : nullptr, grad_scale);
 }
 
 struct Size {
@@ -84,7 +96,7 @@ TEST_P(Contrastive, DoubleEqualsOracle) {
   const Ids some(n), *ids = with_ids ? &some : nullptr;
   auto got = normal_vector<double>(n * n, 1, 0.3), want = got;
   const Loss w = naive(n, want, scale, ids, 0.75);
-  const ContrastiveResult g = run(n, got, scale, ids, 0.75);
+  const Result g = run(n, got, scale, ids, 0.75);
   EXPECT_NEAR(g.loss, w.loss, 1e-13 * std::max(1.0, w.loss));
   EXPECT_NEAR(g.dscale, w.dscale, 1e-13);
   EXPECT_EQ(g.image_correct, w.image_correct);
@@ -98,7 +110,7 @@ TEST_P(Contrastive, FloatErrsNoMoreThanTwiceThePlainForm) {
   auto got = normal_vector<float>(n * n, 1, 0.3), plain = got;
   auto oracle = testing::cast<double>(got);
   const Loss w = naive(n, oracle, scale, ids, 1), p = naive(n, plain, scale, ids, 1);
-  const ContrastiveResult g = run(n, got, scale, ids, 1);
+  const Result g = run(n, got, scale, ids, 1);
   EXPECT_TRUE(testing::within_twice(got, plain, oracle));
   EXPECT_LE(std::fabs(g.loss - w.loss), 2 * std::fabs(p.loss - w.loss) + 1.2e-7 * w.loss);
 }
@@ -138,7 +150,7 @@ TEST(ContrastiveGradient, MatchesFiniteDifferences) {
 TEST(ContrastiveEdges, OtherTruePairsNeitherCountNorGetGradient) {
   const std::vector<int64_t> image = {5, 5, 6}, caption = {1, 2, 3};
   std::vector<float> s = {1, 9, 0, 9, 1, 0, 0, 0, 1};
-  const auto r = contrastive_loss(cpu, 3, s.data(), 1.0, image.data(), caption.data(), 1.0);
+  const auto r = run(3, s.data(), 1.0, image.data(), caption.data(), 1.0);
   EXPECT_EQ(r.image_correct, 3);
   EXPECT_EQ(r.text_correct, 3);
   EXPECT_EQ(s[1], 0);
@@ -146,16 +158,30 @@ TEST(ContrastiveEdges, OtherTruePairsNeitherCountNorGetGradient) {
   // All captions alike: nothing to tell apart, no loss and no gradient.
   const std::vector<int64_t> alike = {1, 1, 1};
   s.assign(9, 0.5f);
-  EXPECT_EQ(contrastive_loss(cpu, 3, s.data(), 7.0, nullptr, alike.data(), 1.0).loss, 0);
+  EXPECT_EQ(run(3, s.data(), 7.0, nullptr, alike.data(), 1.0).loss, 0);
   for (float g : s) EXPECT_EQ(g, 0);
 }
 
 TEST(ContrastiveEdges, EqualSimilaritiesCountTheFirst) {
   std::vector<float> s(16, 0.5f);
-  const auto r = contrastive_loss<float>(cpu, 4, s.data(), 10, nullptr, nullptr, 1);
+  const auto r = run(4, s.data(), 10, nullptr, nullptr, 1);
   EXPECT_NEAR(r.loss, std::log(4.0), 1e-6);
   EXPECT_EQ(r.image_correct, 1);
   EXPECT_EQ(r.text_correct, 1);
+}
+
+TEST(ContrastiveEdges, LossScaleMultipliesGradientsAndTheScaleMayBeFrozen) {
+  const auto s = normal_vector<double>(25, 2, 0.5);
+  auto plain = s, scaled = s, frozen = s;
+  const double loss_scale = 4096, log_scale = std::log(3.0);
+  const Result p = run<double>(5, plain.data(), 3, nullptr, nullptr, 1),
+               q = run<double>(5, scaled.data(), 3, nullptr, nullptr, 1, &loss_scale);
+  EXPECT_EQ(p.loss, q.loss);
+  EXPECT_EQ(q.dscale, loss_scale * p.dscale);
+  for (size_t i = 0; i < s.size(); ++i) EXPECT_EQ(scaled[i], loss_scale * plain[i]);
+  ContrastiveResult r;
+  contrastive_loss<double>(cpu, 5, frozen.data(), &log_scale, nullptr, nullptr, 1, nullptr, nullptr, &r);
+  EXPECT_EQ(frozen, plain);
 }
 
 class L2Normalize : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {};

@@ -9,6 +9,20 @@ namespace {
 using testing::integer_vector;
 using testing::normal_vector;
 
+template <class T>
+CrossEntropyResult run(int64_t rows, int64_t vocabulary, T* logits, int64_t ld, const int32_t* label, double grad_scale, bool keep,
+                       const T* loss_scale = nullptr) {
+  CrossEntropyResult result{-1, -1};
+  cross_entropy<T>(cpu, rows, vocabulary, logits, ld, label, grad_scale, loss_scale, keep, &result);
+  return result;
+}
+template <class T>
+double run_squared(int64_t count, T* x, const T* target, double grad_scale, bool keep, const T* loss_scale = nullptr) {
+  double sum = -1;
+  squared_error<T>(cpu, count, x, target, grad_scale, loss_scale, keep, &sum);
+  return sum;
+}
+
 /// The definition, in T: gradient over the logits, and the loss.
 template <class T>
 double naive(int64_t rows, int64_t vocabulary, std::vector<T>& x, int64_t ld,
@@ -48,7 +62,7 @@ TEST_P(CrossEntropy, DoubleEqualsOracle) {
   auto got = logits(), want = logits();
   const auto label = labels();
   const double loss = naive(rows, vocabulary, want, ld, label, 0.37);
-  const auto r = cross_entropy(cpu, rows, vocabulary, got.data(), ld, label.data(), 0.37, false);
+  const auto r = run(rows, vocabulary, got.data(), ld, label.data(), 0.37, false);
   EXPECT_NEAR(r.loss, loss,
               1e-14 * std::max(1.0, std::fabs(loss)) * double(std::max<int64_t>(rows, 1)));
   EXPECT_TRUE(testing::close_to(got, want, 1e-13));  // columns beyond the vocabulary included
@@ -61,7 +75,7 @@ TEST_P(CrossEntropy, FloatErrsNoMoreThanTwiceThePlainForm) {
   const auto label = labels();
   const double want = naive(rows, vocabulary, oracle, ld, label, 1);
   const double plain_loss = naive(rows, vocabulary, plain, ld, label, 1);
-  const auto r = cross_entropy(cpu, rows, vocabulary, got.data(), ld, label.data(), 1, false);
+  const auto r = run(rows, vocabulary, got.data(), ld, label.data(), 1, false);
   // Padding holds normal numbers; the gradient alone is to set the scale of the error.
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t j = vocabulary; j < ld; ++j)
@@ -75,8 +89,8 @@ TEST_P(CrossEntropy, EvaluationLeavesLogitsAloneAndAgrees) {
   auto kept = testing::cast<float>(logits()), used = kept;
   const auto before = kept;
   const auto label = labels();
-  const auto k = cross_entropy(cpu, rows, vocabulary, kept.data(), ld, label.data(), 1, true);
-  const auto u = cross_entropy(cpu, rows, vocabulary, used.data(), ld, label.data(), 1, false);
+  const auto k = run(rows, vocabulary, kept.data(), ld, label.data(), 1, true);
+  const auto u = run(rows, vocabulary, used.data(), ld, label.data(), 1, false);
   EXPECT_EQ(kept, before);
   EXPECT_EQ(k.loss, u.loss);
   EXPECT_EQ(k.correct, u.correct);
@@ -92,7 +106,7 @@ TEST_P(CrossEntropy, SameBitsForAnyNumberOfThreads) {
   const auto [rows, vocabulary, ld, spread] = GetParam();
   EXPECT_TRUE(testing::same_for_any_threads([&, rows = rows, vocabulary = vocabulary, ld = ld] {
     auto x = testing::cast<float>(logits());
-    const auto r = cross_entropy(cpu, rows, vocabulary, x.data(), ld, labels().data(), 1, false);
+    const auto r = run(rows, vocabulary, x.data(), ld, labels().data(), 1, false);
     return testing::joined(std::vector<double>{r.loss, double(r.correct)}, x);
   }));
 }
@@ -108,11 +122,11 @@ TEST(CrossEntropyGradient, MatchesFiniteDifferences) {
   const auto x = normal_vector<double>(rows * ld, 4);
   const auto label = integer_vector(rows, vocabulary, 5);
   auto gradient = x;
-  cross_entropy(cpu, rows, vocabulary, gradient.data(), ld, label.data(), 2.5, false);
+  run(rows, vocabulary, gradient.data(), ld, label.data(), 2.5, false);
   for (int64_t r = 0; r < rows; ++r) gradient[r * ld + vocabulary] = 0;  // the padding
   EXPECT_TRUE(testing::gradient_matches(
       [&](std::vector<double> at) {
-        return 2.5 * cross_entropy(cpu, rows, vocabulary, at.data(), ld, label.data(), 0, true).loss;
+        return 2.5 * run(rows, vocabulary, at.data(), ld, label.data(), 0, true).loss;
       },
       x, gradient, 1e-9));
 }
@@ -120,14 +134,14 @@ TEST(CrossEntropyGradient, MatchesFiniteDifferences) {
 TEST(CrossEntropyEdges, LargeLogitsTiesAndNan) {
   std::vector<float> x = {3e38f, -3e38f, 0};
   const int32_t first = 0, second = 1, third = 2;
-  EXPECT_EQ(cross_entropy(cpu, 1, 3, x.data(), 3, &first, 1, true).loss, 0);
-  const auto far = cross_entropy(cpu, 1, 3, x.data(), 3, &second, 1, true);
+  EXPECT_EQ(run(1, 3, x.data(), 3, &first, 1, true).loss, 0);
+  const auto far = run(1, 3, x.data(), 3, &second, 1, true);
   EXPECT_NEAR(far.loss, 6e38, 1e32);  // in double, where it is finite
   x = {1, 2, 2};
-  EXPECT_EQ(cross_entropy(cpu, 1, 3, x.data(), 3, &second, 1, true).correct, 1);
-  EXPECT_EQ(cross_entropy(cpu, 1, 3, x.data(), 3, &third, 1, true).correct, 0);
+  EXPECT_EQ(run(1, 3, x.data(), 3, &second, 1, true).correct, 1);
+  EXPECT_EQ(run(1, 3, x.data(), 3, &third, 1, true).correct, 0);
   x[0] = NAN;
-  EXPECT_TRUE(std::isnan(cross_entropy(cpu, 1, 3, x.data(), 3, &third, 1, true).loss));
+  EXPECT_TRUE(std::isnan(run(1, 3, x.data(), 3, &third, 1, true).loss));
 }
 
 TEST(SquaredError, MatchesOracleAndFiniteDifferences) {
@@ -141,26 +155,40 @@ TEST(SquaredError, MatchesOracleAndFiniteDifferences) {
     }
     auto kept = x, used = x;
     // The difference is rounded once to float, 2^-24 relative.
-    EXPECT_NEAR(squared_error(cpu, n, kept.data(), target.data(), 0.25, true), want, 1.2e-7 * want);
+    EXPECT_NEAR(run_squared(n, kept.data(), target.data(), 0.25, true), want, 1.2e-7 * want);
     EXPECT_EQ(kept, x);
-    squared_error(cpu, n, used.data(), target.data(), 0.25, false);
+    run_squared(n, used.data(), target.data(), 0.25, false);
     EXPECT_LT(testing::error_of(used, gradient).rel, 6e-8);
 
     const auto wide = testing::cast<double>(target);
     auto exact = testing::cast<double>(x);
-    EXPECT_NEAR(squared_error(cpu, n, exact.data(), wide.data(), 0.25, false), want, 1e-13 * want);
+    EXPECT_NEAR(run_squared(n, exact.data(), wide.data(), 0.25, false), want, 1e-13 * want);
     EXPECT_TRUE(testing::gradient_matches(
         [&](std::vector<double> at) {
-          return 0.25 * squared_error(cpu, n, at.data(), wide.data(), 0, true);
+          return 0.25 * run_squared(n, at.data(), wide.data(), 0, true);
         },
         testing::cast<double>(x), exact, 1e-8, 20));
   }
   EXPECT_TRUE(testing::same_for_any_threads([] {
     auto x = normal_vector<float>(50021, 6);
     const double loss =
-        squared_error(cpu, int64_t(x.size()), x.data(), normal_vector<float>(50021, 7).data(), 1, false);
+        run_squared(int64_t(x.size()), x.data(), normal_vector<float>(50021, 7).data(), 1, false);
     return testing::joined(std::vector<double>{loss}, x);
   }));
+}
+
+TEST(LossScale, MultipliesTheGradientNotTheLoss) {
+  const float scale = 1024;
+  const auto x = normal_vector<float>(6 * 11, 4), target = normal_vector<float>(6 * 11, 5);
+  const auto label = integer_vector(6, 11, 5);
+  auto plain = x, scaled = x;
+  const auto p = run(6, 11, plain.data(), 11, label.data(), 0.5, false);
+  const auto q = run(6, 11, scaled.data(), 11, label.data(), 0.5, false, &scale);
+  EXPECT_EQ(p.loss, q.loss);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(scaled[i], scale * plain[i]);  // a power of two: exact
+  plain = scaled = x;
+  EXPECT_EQ(run_squared(66, plain.data(), target.data(), 0.5, false), run_squared(66, scaled.data(), target.data(), 0.5, false, &scale));
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(scaled[i], scale * plain[i]);
 }
 
 TEST(NormalizePatches, MatchesOracleInPlaceAndApart) {

@@ -8,6 +8,13 @@ namespace mome {
 namespace {
 using testing::normal_vector;
 
+template <class T>
+void draw(int64_t n, const T* s, int64_t rs, int64_t cs, double scale, const int64_t* image, const int64_t* caption,
+          uint64_t seed, uint64_t step, uint64_t stream, int32_t* negative) {
+  const T log_scale = T(std::log(scale));
+  draw_negatives<T>(cpu, n, s, rs, cs, &log_scale, image, caption, seed, step, stream, negative);
+}
+
 /// Draws for `steps` steps, counted: counts[i * n + j].
 template <class T>
 std::vector<int> draw_counts(int64_t n, const std::vector<T>& s, int64_t rs, int64_t cs,
@@ -16,7 +23,7 @@ std::vector<int> draw_counts(int64_t n, const std::vector<T>& s, int64_t rs, int
   std::vector<int> counts(n * n, 0);
   std::vector<int32_t> negative(n);
   for (int step = 0; step < steps; ++step) {
-    draw_negatives(cpu, n, s.data(), rs, cs, scale, image.empty() ? nullptr : image.data(),
+    draw(n, s.data(), rs, cs, scale, image.empty() ? nullptr : image.data(),
                    caption.empty() ? nullptr : caption.data(), 17, step, 3, negative.data());
     for (int64_t i = 0; i < n; ++i) ++counts[i * n + negative[i]];
   }
@@ -74,6 +81,19 @@ TEST(DrawNegatives, LeaveOutOtherTruePairs) {
   expect_softmax(n, s, n, 1, 0.8, image, {}, draw_counts(n, s, n, 1, 0.8, image, {}, steps), steps);
 }
 
+TEST(DrawNegatives, WithoutAScaleAllCandidatesAreAlike) {
+  const int64_t n = 6;
+  const auto s = normal_vector<float>(n * n, 2, 10);
+  std::vector<int> counts(n * n, 0);
+  std::vector<int32_t> negative(n);
+  const int steps = 20000;
+  for (int step = 0; step < steps; ++step) {
+    draw_negatives<float>(cpu, n, s.data(), n, 1, nullptr, nullptr, nullptr, 17, step, 3, negative.data());
+    for (int64_t i = 0; i < n; ++i) ++counts[i * n + negative[i]];
+  }
+  expect_softmax(n, std::vector<double>(n * n, 0), n, 1, 1, {}, {}, counts, steps);
+}
+
 TEST(DrawNegatives, PositiveWithAllTheMassIsHarmless) {
   const int64_t n = 5;
   std::vector<float> s(n * n);
@@ -81,7 +101,7 @@ TEST(DrawNegatives, PositiveWithAllTheMassIsHarmless) {
     for (int64_t j = 0; j < n; ++j)
       s[i * n + j] = i == j ? 1e4f : float(-1000 - 10 * ((j - i + n) % n));
   std::vector<int32_t> negative(n);
-  draw_negatives(cpu, n, s.data(), n, 1, 100.0, nullptr, nullptr, 1, 2, 3, negative.data());
+  draw(n, s.data(), n, 1, 100.0, nullptr, nullptr, 1, 2, 3, negative.data());
   for (int64_t i = 0; i < n; ++i) EXPECT_EQ(negative[i], (i + 1) % n);  // the nearest of the others
 }
 
@@ -89,20 +109,20 @@ TEST(DrawNegatives, NoCandidateOneCandidateAndBrokenScores) {
   const float nan = NAN, low = -INFINITY;
   std::vector<int32_t> negative = {7, 7, 7};
   std::vector<float> s = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-  draw_negatives<float>(cpu, 0, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+  draw<float>(0, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative[0], 7);
-  draw_negatives<float>(cpu, 1, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+  draw<float>(1, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative[0], -1);
   const std::vector<int64_t> image = {1, 1, 1}, caption = {4, 5, 5};
-  draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, image.data(), nullptr, 1, 1, 1, negative.data());
+  draw<float>(3, s.data(), 3, 1, 1, image.data(), nullptr, 1, 1, 1, negative.data());
   EXPECT_EQ(negative, (std::vector<int32_t>{-1, -1, -1}));
-  draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, nullptr, caption.data(), 1, 1, 1, negative.data());
+  draw<float>(3, s.data(), 3, 1, 1, nullptr, caption.data(), 1, 1, 1, negative.data());
   EXPECT_NE(negative[0], 0);
   EXPECT_EQ(negative[1], 0);
   EXPECT_EQ(negative[2], 0);
   for (float broken : {nan, low}) {
     s.assign(9, broken);
-    draw_negatives<float>(cpu, 3, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
+    draw<float>(3, s.data(), 3, 1, 1, nullptr, nullptr, 1, 1, 1, negative.data());
     for (int32_t i = 0; i < 3; ++i) {
       EXPECT_GE(negative[i], 0);
       EXPECT_LT(negative[i], 3);
@@ -114,16 +134,16 @@ TEST(DrawNegatives, NoCandidateOneCandidateAndBrokenScores) {
 TEST(DrawNegatives, DependOnSeedStepAndStreamAloneNotOnThreads) {
   const int64_t n = 211;
   const auto s = normal_vector<float>(n * n, 3);
-  auto draw = [&](uint64_t seed, uint64_t step, uint64_t stream) {
+  auto draws = [&](uint64_t seed, uint64_t step, uint64_t stream) {
     std::vector<int32_t> negative(n);
-    draw_negatives<float>(cpu, n, s.data(), n, 1, 2.0, nullptr, nullptr, seed, step, stream,
+    draw<float>(n, s.data(), n, 1, 2.0, nullptr, nullptr, seed, step, stream,
                           negative.data());
     return negative;
   };
-  EXPECT_TRUE(testing::same_for_any_threads([&] { return draw(1, 2, 3); }));
-  EXPECT_NE(draw(1, 2, 3), draw(2, 2, 3));
-  EXPECT_NE(draw(1, 2, 3), draw(1, 3, 3));
-  EXPECT_NE(draw(1, 2, 3), draw(1, 2, 4));
+  EXPECT_TRUE(testing::same_for_any_threads([&] { return draws(1, 2, 3); }));
+  EXPECT_NE(draws(1, 2, 3), draws(2, 2, 3));
+  EXPECT_NE(draws(1, 2, 3), draws(1, 3, 3));
+  EXPECT_NE(draws(1, 2, 3), draws(1, 2, 4));
 }
 
 }  // namespace
