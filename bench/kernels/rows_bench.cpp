@@ -27,7 +27,7 @@ void gather_rows_backward_f32(benchmark::State& state) {
   const auto dout = numbers(rows * width);
   const GatherInverse inverse = invert_gather(rows, shuffled(rows));
   std::vector<float> dx(rows * width);
-  for (auto _ : state) gather_rows_backward(cpu, rows, width, inverse, dout.data(), dx.data(), false);
+  for (auto _ : state) gather_rows_backward(cpu, rows, width, inverse.begin.data(), inverse.reader.data(), dout.data(), dx.data(), false);
   set_bytes(state, 2.0 * sizeof(float) * rows * width);
 }
 BENCHMARK(gather_rows_backward_f32)->Apply(hidden_shapes);

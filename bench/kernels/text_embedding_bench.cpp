@@ -29,7 +29,7 @@ struct Buffers {
 void text_embedding_forward_f32(benchmark::State& state) {
   Buffers s(state);
   for (auto _ : state)
-    text_embedding_forward(cpu, s.rows, s.width, s.token.data(), s.pos.data(), s.word.data(),
+    text_embedding_forward<float>(cpu, s.rows, s.width, s.token.data(), s.pos.data(), s.word.data(),
                            s.type.data(), s.position.data(), s.e.data());
   set_bytes(state, 2.0 * sizeof(float) * s.rows * s.width);
 }
@@ -37,9 +37,12 @@ BENCHMARK(text_embedding_forward_f32)->Apply(hidden_shapes);
 
 void text_embedding_backward_f32(benchmark::State& state) {
   Buffers s(state);
-  for (auto _ : state)
-    text_embedding_backward(cpu, s.rows, s.width, s.vocabulary, s.token.data(), s.pos.data(), int32_t{0},
-                            s.e.data(), s.dword.data(), s.type.data(), s.dposition.data());
+  for (auto _ : state) {
+    const SortedRows t = sort_rows(s.token, 0), p = sort_rows(s.pos);
+    text_embedding_backward<float>(cpu, s.rows, s.width, {int64_t(t.key.size()), t.key.data(), t.begin.data(), t.row.data()},
+                                   {int64_t(p.key.size()), p.key.data(), p.begin.data(), p.row.data()}, s.e.data(),
+                                   s.dword.data(), s.type.data(), s.dposition.data());
+  }
   // de once for each of three gradients; dword read and written.
   set_bytes(state, 5.0 * sizeof(float) * s.rows * s.width);
 }

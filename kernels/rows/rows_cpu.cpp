@@ -39,20 +39,20 @@ GatherInverse invert_gather(int64_t source_rows, const std::vector<int32_t>& ind
 }
 
 template <class T, class Queue>
-void gather_rows_backward(Queue&, int64_t source_rows, int64_t width, const GatherInverse& inverse,
-                          const T* dout, T* dx, bool accumulate) {
-  parallel_chunks(source_rows, row_grain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s) {
+void gather_rows_backward(Queue&, int64_t source_rows, int64_t width, const int32_t* begin,
+                          const int32_t* reader, const T* dout, T* dx, bool accumulate) {
+  parallel_chunks(source_rows, row_grain(width), [&](int64_t first, int64_t end) {
+    for (int64_t s = first; s < end; ++s) {
       T* to = dx + s * width;
-      int32_t i = inverse.begin[s];
-      const int32_t last = inverse.begin[s + 1];
+      int32_t i = begin[s];
+      const int32_t last = begin[s + 1];
       if (!accumulate && i < last) {
-        const T* from = dout + inverse.reader[i++] * width;
+        const T* from = dout + reader[i++] * width;
         std::copy(from, from + width, to);
       } else if (!accumulate) {
         std::fill(to, to + width, T(0));
       }
-      for (; i < last; ++i) add_row(width, dout + inverse.reader[i] * width, to);
+      for (; i < last; ++i) add_row(width, dout + reader[i] * width, to);
     }
   });
 }
@@ -87,8 +87,8 @@ void segment_mean_backward(Queue&, int64_t segments, int64_t width, const int32_
 
 #define MOME_INSTANTIATE(T)                                                                   \
   template void gather_rows_forward<T>(Cpu&, int64_t, int64_t, const T*, const int32_t*, T*);       \
-  template void gather_rows_backward<T>(Cpu&, int64_t, int64_t, const GatherInverse&, const T*, T*, \
-                                        bool);                                                \
+  template void gather_rows_backward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*,      \
+                                        const T*, T*, bool);                                                \
   template void segment_mean_forward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*,     \
                                         const T*, T*);                                        \
   template void segment_mean_backward<T>(Cpu&, int64_t, int64_t, const int32_t*, const int32_t*,    \

@@ -47,7 +47,7 @@ Var* MomeModel::embed(Tape& tape, const ForwardInputs& in, const ForwardOptions&
   }
   if (!in.tokens.empty()) {
     Var* bert_type = tape.leaf_rows(on(tape, text_type_), 0, 1);
-    Var* e = text_embedding(tape, on(tape, word_), bert_type, on(tape, text_pos_), in.tokens, text_position_, 0);
+    Var* e = text_embedding(tape, on(tape, word_), bert_type, on(tape, text_pos_), in.tokens, text_position_, 0, parameters_.dtype());
     e = layer_norm(tape, e, on(tape, text_norm_weight_), on(tape, text_norm_bias_), kBertEps);
     e = dropout(tape, e, options.dropout, options.seed, options.step, options.pass * kPassStreams);
     text = add_row(tape, e, tape.leaf_rows(type, 0, 1));

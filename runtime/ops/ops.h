@@ -78,9 +78,10 @@ struct Segments {
 };
 Var* segment_mean(Tape& tape, Var* x, const Segments& segments);
 
-/// BERT embeddings before their norm. token, pos [R] outlive the tape; position null: none.
+/// BERT embeddings before their norm, in `dtype`; the tables are in its real_dtype. token, pos [R] outlive the tape;
+/// position null: none.
 Var* text_embedding(Tape& tape, Var* word, Var* type, Var* position, const std::vector<int32_t>& token,
-                    const std::vector<int32_t>& pos, int32_t pad);
+                    const std::vector<int32_t>& pos, int32_t pad, DType dtype);
 /// x + row, the same row [1, D] for all rows (VLMo's token-type embedding after BERT's LayerNorm).
 Var* add_row(Tape& tape, Var* x, Var* row);
 /// Projected patches [B*P, D] -> image tokens [B*(P+1), D].

@@ -1,7 +1,5 @@
 #include "kernels/rows/rows.h"
 
-#include <cstring>
-
 #include "runtime/ops/ops.h"
 
 namespace mome {
@@ -22,7 +20,7 @@ Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x});
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    gather_rows_forward<T>(q, rows, width, x->value.as<T>(), plan.index.data(), y->value.as<T>());
+    gather_rows_forward<T>(q, rows, width, x->value.as<T>(), tape.on_device(plan.index), y->value.as<T>());
   });
   if (!tape.wants(y)) return y;
   const GatherPlan* p = &plan;
@@ -30,7 +28,7 @@ Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan) {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
-      gather_rows_backward<T>(q, source, width, p->inverse, y->grad.as<T>(), dx.as<T>(), add);
+      gather_rows_backward<T>(q, source, width, tape.on_device(p->inverse.begin), tape.on_device(p->inverse.reader), y->grad.as<T>(), dx.as<T>(), add);
     });
   });
   return y;
@@ -40,8 +38,8 @@ Var* concat_rows(Tape& tape, Var* a, Var* b) {
   MOME_CHECK(a->cols() == b->cols());
   const int64_t width = a->cols();
   Var* y = tape.output(a->rows() + b->rows(), width, a->value.dtype, {a, b});
-  std::memcpy(y->value.data, a->value.data, a->value.bytes());
-  std::memcpy(y->value.slice(a->rows(), b->rows()).data, b->value.data, b->value.bytes());
+  tape.device().copy(y->value.data, a->value.data, a->value.bytes());
+  tape.device().copy(y->value.slice(a->rows(), b->rows()).data, b->value.data, b->value.bytes());
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
     int64_t begin = 0;
@@ -51,7 +49,7 @@ Var* concat_rows(Tape& tape, Var* a, Var* b) {
       begin += part->rows();
       if (Tensor to = tape.grad(part, &add)) {
         MOME_CHECK(!add);
-        std::memcpy(to.data, from.data, from.bytes());
+        tape.device().copy(to.data, from.data, from.bytes());
       }
     }
   });
@@ -63,7 +61,7 @@ Var* segment_mean(Tape& tape, Var* x, const Segments& segments) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(n, width, dtype, {x});
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    segment_mean_forward<T>(q, n, width, segments.begin.data(), segments.count.data(), x->value.as<T>(), y->value.as<T>());
+    segment_mean_forward<T>(q, n, width, tape.on_device(segments.begin), tape.on_device(segments.count), x->value.as<T>(), y->value.as<T>());
   });
   if (!tape.wants(y)) return y;
   const Segments* s = &segments;
@@ -71,8 +69,8 @@ Var* segment_mean(Tape& tape, Var* x, const Segments& segments) {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
-      if (!add) std::fill_n(dx.as<T>(), dx.count(), T(0));
-      segment_mean_backward<T>(q, n, width, s->begin.data(), s->count.data(), y->grad.as<T>(), dx.as<T>());
+      if (!add) q.fill(dx.data, 0, dx.bytes());
+      segment_mean_backward<T>(q, n, width, tape.on_device(s->begin), tape.on_device(s->count), y->grad.as<T>(), dx.as<T>());
     });
   });
   return y;

@@ -13,6 +13,11 @@ struct Size {
 };
 const Size kSizes[] = {{1, 1, 1}, {7, 3, 5}, {3, 7, 64}, {997, 131, 67}, {131, 997, 13}};
 
+template <class T>
+void backward(int64_t sources, int64_t width, const GatherInverse& inverse, const T* dout, T* dx, bool accumulate) {
+  gather_rows_backward<T>(cpu, sources, width, inverse.begin.data(), inverse.reader.data(), dout, dx, accumulate);
+}
+
 TEST(GatherRows, ForwardCopiesRows) {
   for (Size s : kSizes) {
     const auto x = normal_vector<float>(s.sources * s.width, 1);
@@ -42,8 +47,7 @@ void check_gather_backward(bool accumulate) {
     const auto dout = normal_vector<T>(s.rows * s.width, 3);
     std::vector<T> dx(s.sources * s.width, accumulate ? T(0.5) : T(NAN));
     std::vector<T> want(s.sources * s.width, accumulate ? T(0.5) : T(0));
-    gather_rows_backward(cpu, s.sources, s.width, invert_gather(s.sources, index), dout.data(),
-                         dx.data(), accumulate);
+    backward(s.sources, s.width, invert_gather(s.sources, index), dout.data(), dx.data(), accumulate);
     for (int64_t r = 0; r < s.rows; ++r)
       for (int64_t c = 0; c < s.width; ++c) want[index[r] * s.width + c] += dout[r * s.width + c];
     EXPECT_EQ(dx, want);
@@ -61,7 +65,7 @@ TEST(GatherRows, GradientMatchesFiniteDifferences) {
   const std::vector<int32_t> index = {2, 0, 2, 3, 2};
   const auto x = normal_vector<double>(4 * 3, 1), dout = normal_vector<double>(5 * 3, 2);
   std::vector<double> dx(x.size());
-  gather_rows_backward(cpu, 4, 3, invert_gather(4, index), dout.data(), dx.data(), false);
+  backward(4, 3, invert_gather(4, index), dout.data(), dx.data(), false);
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& at) {
         std::vector<double> out(15);
@@ -137,9 +141,9 @@ TEST(Rows, NothingToDo) {
   gather_rows_forward<float>(cpu, 0, 3, nullptr, nullptr, nullptr);
   segment_mean_forward<float>(cpu, 0, 3, nullptr, nullptr, nullptr, nullptr);
   segment_mean_backward<float>(cpu, 0, 3, nullptr, nullptr, nullptr, nullptr);
-  gather_rows_backward<float>(cpu, 2, 3, invert_gather(2, {}), nullptr, dx.data(), true);
+  backward<float>(2, 3, invert_gather(2, {}), nullptr, dx.data(), true);
   EXPECT_EQ(dx, std::vector<float>(6, 1));
-  gather_rows_backward<float>(cpu, 2, 3, invert_gather(2, {}), nullptr, dx.data(), false);
+  backward<float>(2, 3, invert_gather(2, {}), nullptr, dx.data(), false);
   EXPECT_EQ(dx, std::vector<float>(6, 0));
 }
 
@@ -150,7 +154,7 @@ TEST(Rows, ThreadsDoNotChangeBits) {
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> out(997 * 67), dx(131 * 67), mean(37 * 67);
     gather_rows_forward(cpu, 997, 67, x.data(), index.data(), out.data());
-    gather_rows_backward(cpu, 131, 67, invert_gather(131, index), x.data(), dx.data(), false);
+    backward(131, 67, invert_gather(131, index), x.data(), dx.data(), false);
     segment_mean_forward(cpu, 37, 67, s.begin.data(), s.count.data(), x.data(), mean.data());
     return testing::joined(out, dx, mean);
   }));

@@ -28,11 +28,19 @@ struct Case {
   }
   std::vector<T> forward(bool with_position) const {
     std::vector<T> e(rows * width);
-    text_embedding_forward(cpu, rows, width, token.data(), pos.data(), word.data(), type.data(),
+    text_embedding_forward<T>(cpu, rows, width, token.data(), pos.data(), word.data(), type.data(),
                            with_position ? position.data() : nullptr, e.data());
     return e;
   }
 };
+
+SortedRowsView view(const SortedRows& s) { return {int64_t(s.key.size()), s.key.data(), s.begin.data(), s.row.data()}; }
+
+template <class T>
+void backward(const Case<T>& c, int32_t pad, T* dword, T* dtype, T* dposition) {
+  const SortedRows tokens = sort_rows(c.token, pad), positions = sort_rows(c.pos);
+  text_embedding_backward<T>(cpu, c.rows, c.width, view(tokens), view(positions), c.de.data(), dword, dtype, dposition);
+}
 
 struct Gradients {
   std::vector<float> word, type, position;
@@ -40,6 +48,15 @@ struct Gradients {
 
 const std::array<int64_t, 4> kSizes[] = {
     {1, 1, 1, 1}, {7, 3, 5, 2}, {131, 67, 30522, 40}, {997, 13, 5000, 196}};
+
+TEST(TextEmbedding, SortedRowsAscendAndKeepRowOrder) {
+  const SortedRows s = sort_rows({5000, 7, 5000, 0, 7, 30521}, 0);
+  EXPECT_EQ(s.key, (std::vector<int32_t>{7, 5000, 30521}));
+  EXPECT_EQ(s.begin, (std::vector<int32_t>{0, 2, 4, 5}));
+  EXPECT_EQ(s.row, (std::vector<int32_t>{1, 4, 0, 2, 5}));
+  EXPECT_EQ(sort_rows({0, 0}, 0).begin, std::vector<int32_t>{0});
+  EXPECT_TRUE(sort_rows({}).key.empty());
+}
 
 TEST(TextEmbedding, ForwardAddsThreeRows) {
   for (auto [r, d, v, t] : kSizes)
@@ -63,8 +80,7 @@ TEST(TextEmbedding, BackwardIsTheSerialScatter) {
       Gradients got{std::vector<float>(v * d, 1), std::vector<float>(d, 2),
                     std::vector<float>(t * d, 3)};
       Gradients want = got;
-      text_embedding_backward(cpu, r, d, v, c.token.data(), c.pos.data(), pad, c.de.data(),
-                              got.word.data(), got.type.data(), got.position.data());
+      backward(c, pad, got.word.data(), got.type.data(), got.position.data());
       std::vector<double> type(d, 2);
       for (int64_t i = 0; i < r * d; ++i) {
         if (c.token[i / d] != pad) want.word[c.token[i / d] * d + i % d] += c.de[i];
@@ -81,8 +97,7 @@ TEST(TextEmbedding, BackwardIsTheSerialScatter) {
 TEST(TextEmbedding, GradientsMatchFiniteDifferences) {
   const Case<double> c(11, 3, 5, 4);
   std::vector<double> dword(15, 0), dtype(3, 0), dposition(12, 0);
-  text_embedding_backward(cpu, 11, 3, 5, c.token.data(), c.pos.data(), int32_t{-1}, c.de.data(),
-                          dword.data(), dtype.data(), dposition.data());
+  backward(c, -1, dword.data(), dtype.data(), dposition.data());
   const auto check = [&](std::vector<double> Case<double>::*member,
                          const std::vector<double>& gradient) {
     Case<double> at = c;
@@ -101,13 +116,11 @@ TEST(TextEmbedding, GradientsMatchFiniteDifferences) {
 TEST(TextEmbedding, UnwantedGradientsAndNoRows) {
   const Case<float> c(7, 3, 5, 2);
   std::vector<float> dtype(3, 0), dword(15, 7);
-  text_embedding_backward<float>(cpu, 7, 3, 5, c.token.data(), nullptr, -1, c.de.data(), nullptr,
-                                 dtype.data(), nullptr);
+  text_embedding_backward<float>(cpu, 7, 3, {}, {}, c.de.data(), nullptr, dtype.data(), nullptr);
   EXPECT_NE(dtype[0], 0);
   text_embedding_forward<float>(cpu, 0, 3, nullptr, nullptr, c.word.data(), c.type.data(), nullptr,
                                 nullptr);
-  text_embedding_backward<float>(cpu, 0, 3, 5, nullptr, nullptr, -1, nullptr, dword.data(), nullptr,
-                                 nullptr);
+  text_embedding_backward<float>(cpu, 0, 3, view(sort_rows({})), {}, nullptr, dword.data(), nullptr, nullptr);
   EXPECT_EQ(dword, std::vector<float>(15, 7));
 }
 
@@ -115,8 +128,7 @@ TEST(TextEmbedding, ThreadsDoNotChangeBits) {
   const Case<float> c(997, 67, 300, 40);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> dword(300 * 67, 0), dtype(67, 0), dposition(40 * 67, 0);
-    text_embedding_backward(cpu, 997, 67, 300, c.token.data(), c.pos.data(), int32_t{0}, c.de.data(),
-                            dword.data(), dtype.data(), dposition.data());
+    backward(c, 0, dword.data(), dtype.data(), dposition.data());
     return testing::joined(c.forward(true), dword, dtype, dposition);
   }));
 }
