@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The work of `mome bench step` in plain good PyTorch: the peer of the speed table.
 
-VLMo trained on made-up inputs, fp32, on the CPU: padded batches, F.scaled_dot_product_attention
+VLMo trained on made-up inputs, on the CPU in fp32 or with --device cuda and --dtype bf16 or fp16
+(autocast; fp16 with dynamic loss scaling): padded batches, F.scaled_dot_product_attention
 with the relative bias and the key mask as its additive mask, and the official code's passes
 (microsoft/unilm, vlmo/). A stage-3 step is one MLM fusion pass, an image and a text pass with their
 tails for ITC, three ITM fusion passes with hard negatives drawn from the ITC similarities, and
@@ -26,7 +27,6 @@ import statistics
 import sys
 import time
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 MODELS = {  # layers, width, heads, image size, first block with a VL expert, batch
     "tiny": (4, 192, 3, 96, 3, 32),
@@ -44,6 +44,8 @@ def parse_args():
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
     parser.add_argument("--warmup", type=int, default=2, help="steps before them, not timed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("f32", "bf16", "fp16"), default="f32")
     parser.add_argument("--compile", action="store_true", help="torch.compile instead of eager")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="no effect: the output is always JSON")
@@ -63,20 +65,26 @@ def peak_rss_mib():
 def main():
     args = parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch starts its threads
+    if args.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
     from peer_vlmo import Trainer
 
     import_rss = peak_rss_mib()
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
     torch.manual_seed(args.seed)
     layers, width, heads, size, first_vl, _ = MODELS[args.model]
     trainer = Trainer(
-        args.batch, args.compile, stage=args.stage, layers=layers, width=width, heads=heads,
+        args.batch, args.compile,
+        {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[args.dtype], stage=args.stage, layers=layers, width=width, heads=heads,
         size=size, patch=PATCH, first_vl=first_vl, T=T0 if args.stage == "text" else 40, T0=T0,
         vocabulary=VOCABULARY, drop_path=DROP_PATH)
     seconds, losses = [], []
     for _ in range(args.warmup + args.steps):
         batch = trainer.make_batch()  # untimed, as a loader's threads would make it
+        if args.device == "cuda":
+            torch.cuda.synchronize()
         start = time.perf_counter()
         losses.append(trainer.step(batch))
         seconds.append(time.perf_counter() - start)
@@ -87,6 +95,10 @@ def main():
         "program": "pytorch", "model": args.model, "stage": args.stage, "batch": args.batch,
         "steps": args.steps, "threads": args.threads,
         "mode": "compile" if args.compile else "eager", "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+        "dtype": args.dtype,
+        "gpu_peak_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        if args.device == "cuda" else None,
         "pairs_per_s": round(args.batch / step, 4),
         "step_s": round(step, 5), "peak_rss_mib": round(peak_rss_mib(), 1),
         "import_rss_mib": round(import_rss, 1), "loss_first": round(losses[0], 5),

@@ -269,8 +269,12 @@ class Vlmo(nn.Module):
 class Trainer:
     """A model, its AdamW and made-up batches."""
 
-    def __init__(self, batch, compiled, **model):
+    def __init__(self, batch, compiled, dtype=None, **model):
+        """dtype: of torch.autocast (None: everything in fp32); fp16 has dynamic loss scaling."""
         self.stage, self.B = model["stage"], batch
+        device = torch.get_default_device().type
+        self.cast = torch.autocast(device, dtype=dtype, enabled=dtype is not None)
+        self.scaler = torch.amp.GradScaler(device, enabled=dtype is torch.float16)
         self.size, self.vocabulary = model["size"], model["vocabulary"]
         self.model = Vlmo(**model)
         self.loss = getattr(self.model, f"{self.stage}_loss")
@@ -316,7 +320,9 @@ class Trainer:
 
     def step(self, batch):
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(*batch)
-        loss.backward()
-        self.optimiser.step()
+        with self.cast:
+            loss = self.loss(*batch)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         return loss.item()

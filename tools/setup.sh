@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the build needs (Debian 12), or fetches the quickstart's data packages.
 #   tools/setup.sh            installs the build packages; does nothing when all are there
+#   tools/setup.sh cuda       installs what compiles device code for V100 beside CUDA 13 (see
+#                             tools/volta_toolkit.sh); optional: where that cannot be had, it says so and succeeds
 #   tools/setup.sh data DIR   unpacks four data packages into DIR: nothing is installed, no root needed
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build ccache pkg-config libopenblas-openmp-dev libtomlplusplus-dev
   nlohmann-json3-dev libcli11-dev libfmt-dev libpugixml-dev libharfbuzz-dev libutf8proc-dev libstb-dev
   libgtest-dev libbenchmark-dev libboost-context-dev)
+device_code_packages=(clang-19)
 data_packages=(fonts-noto-color-emoji unicode-data unicode-cldr-core ruby-gemojione)
 
 die() {
@@ -26,11 +29,17 @@ as_root() {
   fi
 }
 
-install_build_packages() {
+# Sets missing to those of the packages named that are not installed.
+find_missing() {
+  local package
   missing=()
-  for package in "${build_packages[@]}"; do
+  for package in "$@"; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
   done
+}
+
+install_build_packages() {
+  find_missing "${build_packages[@]}"
   if [ ${#missing[@]} = 0 ]; then
     echo "setup: all ${#build_packages[@]} build packages are installed"
     return
@@ -39,6 +48,21 @@ install_build_packages() {
   as_root apt-get update -q
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
     || die "apt-get could not install the packages above"
+}
+
+# Optional, so nothing in it ends the script: whoever needs the packages says that they are missing.
+install_device_code_packages() {
+  find_missing "${device_code_packages[@]}"
+  if [ ${#missing[@]} = 0 ]; then
+    echo "setup: all ${#device_code_packages[@]} optional packages for device code are installed"
+    return
+  fi
+  echo "setup: installing the optional ${missing[*]}"
+  if ! apt-cache show "${missing[@]}" > /dev/null 2>&1; then # perhaps only because no list was fetched yet
+    (as_root apt-get update -q) || true
+  fi
+  (as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}") \
+    || echo "setup: going on without the optional ${missing[*]}: no device code for V100 beside CUDA 13" >&2
 }
 
 # True when the data in $1 is whole: versions.txt is written last.
@@ -76,9 +100,10 @@ fetch_data() {
 
 case ${1-} in
   "") install_build_packages ;;
+  cuda) install_device_code_packages ;;
   data)
     [ $# = 2 ] || die "usage: tools/setup.sh data DIR"
     fetch_data "$2"
     ;;
-  *) die "unknown argument $1; usage: tools/setup.sh [data DIR]" ;;
+  *) die "unknown argument $1; usage: tools/setup.sh [cuda | data DIR]" ;;
 esac

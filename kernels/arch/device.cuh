@@ -15,7 +15,7 @@
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #define MOME_DEVICE cuda
-#define SHARED(T, name, count) __shared__ alignas(16) T name[count]
+#define SHARED(T, name, count) __shared__ __align__(16) T name[count]
 #else
 #include "kernels/simt/language.h"
 #define MOME_DEVICE simt
@@ -30,7 +30,7 @@ inline constexpr unsigned kFullMask = 0xffffffffu;
 #if defined(__CUDACC__)
 template <class T>
 __device__ __forceinline__ T* dynamic_shared() {
-  extern __shared__ alignas(128) unsigned char mome_dynamic_shared[];
+  extern __shared__ __align__(128) unsigned char mome_dynamic_shared[];
   return reinterpret_cast<T*>(mome_dynamic_shared);
 }
 #define MOME_SITE

@@ -213,7 +213,17 @@ void Block::release_barrier() {
     }
 }
 
+bool Block::left_out(const char* primitive, Site site) {
+  Mutation* m = launch_.mutation;
+  if (!m) return false;
+  SyncSite here{site.file_name(), primitive, site.line()};
+  if (m->skip && here == *m->skip) return true;
+  if (m->record) m->seen.insert(std::move(here));
+  return false;
+}
+
 void Block::barrier(Site site) {
+  if (launch_.mutation && left_out("__syncthreads", site)) return;
   Thread& t = self();
   t.next_epoch();
   if (waiting_ > 0 && (barrier_site_.line() != site.line() || std::strcmp(barrier_site_.file_name(), site.file_name()) != 0))

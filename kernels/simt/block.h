@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <set>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -24,6 +25,20 @@ struct Dim {
   unsigned x = 1, y = 1, z = 1;
 };
 
+/// A synchronisation in the source, as the mutation test names it: which primitive stands where.
+struct SyncSite {
+  std::string file, primitive;
+  unsigned line = 0;
+  auto operator<=>(const SyncSite&) const = default;
+};
+/// Records the synchronisations that kernels pass, and leaves one of them out: __syncthreads, __syncwarp, and the waits
+/// of cp.async. A kernel that still gives the right result under every schedule did not need it, or is not tested.
+struct Mutation {
+  std::set<SyncSite> seen = {};      // with record = true
+  bool record = false;
+  const SyncSite* skip = nullptr;
+};
+
 struct Launch {
   const char* name = "";
   Dim grid, block;
@@ -31,6 +46,7 @@ struct Launch {
   size_t shared_limit = 232448;  // static + dynamic, of the architecture that is played
   uint64_t seed = 0;            // 0: threads in order
   bool count = false;
+  Mutation* mutation = nullptr;  // blocks then run one after the other
 };
 
 class Block;
@@ -69,6 +85,9 @@ class Block {
   explicit Block(const Launch& launch);
   /// Runs `body` in every thread of the block `index`.
   void run(Dim index, const std::function<void()>& body);
+
+  /// Whether the mutation leaves this synchronisation out.
+  bool left_out(const char* primitive, Site site);
 
   /// __syncthreads.
   void barrier(Site site);

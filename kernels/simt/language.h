@@ -33,6 +33,7 @@ const T& slot(const std::byte* slots, int lane) {
 }
 
 inline void __syncwarp(uint32_t mask = ~0u, Site site = Site::current()) {
+  if (self().block->launch().mutation && self().block->left_out("__syncwarp", site)) return;
   self().block->exchange(mask, nullptr, 0, "__syncwarp", site);
 }
 /// The value of lane `from` of each group of `width` lanes; a lane outside the mask gives what its register held: here a fault.

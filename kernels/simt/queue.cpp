@@ -63,6 +63,7 @@ void Queue::wait(Event event) {
 void Queue::synchronize() { run_until(queued_); }
 
 void Queue::copy(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
   push([=] {
     check(to, bytes, "copy to");
     check(from, bytes, "copy from");
@@ -70,6 +71,7 @@ void Queue::copy(void* to, const void* from, size_t bytes) {
   });
 }
 void Queue::upload(void* device, const void* host, size_t bytes) {
+  if (bytes == 0) return;
   if (!options_.lazy) {
     push([=] {
       check(device, bytes, "upload to");
@@ -85,10 +87,12 @@ void Queue::upload(void* device, const void* host, size_t bytes) {
 }
 void Queue::download(void* host, const void* device, size_t bytes) {
   synchronize();
+  if (bytes == 0) return;
   check(device, bytes, "download from");
   std::memcpy(host, device, bytes);
 }
 void Queue::fill(void* device, unsigned char byte, size_t bytes) {
+  if (bytes == 0) return;
   push([=] {
     check(device, bytes, "fill");
     std::memset(device, byte, bytes);
@@ -118,7 +122,7 @@ void Queue::run_grid(const Launch& launch, const std::function<void()>& body) {
   Counters total;
   std::exception_ptr error;
   int64_t error_block = n;
-#pragma omp parallel if (n > 1)
+#pragma omp parallel if (n > 1 && !launch.mutation)
   {
     Block block(launch);
 #pragma omp for schedule(dynamic)

@@ -20,6 +20,7 @@ struct Options {
   uint64_t seed = 0;   // order of threads: 0 natural, else drawn
   bool lazy = false;   // work runs only when a synchronisation or an event asks for it
   bool count = false;  // collect counters()
+  Mutation* mutation = nullptr;
 };
 
 class Queue;
@@ -43,7 +44,7 @@ class Queue {
   template <class... P, class... A>
   void launch(const char* name, void (*kernel)(P...), Dim grid, Dim block, size_t shared_bytes, const A&... arguments) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    Launch l{name, grid, block, shared_bytes, shared_limit(), options_.seed, options_.count};
+    Launch l{name, grid, block, shared_bytes, shared_limit(), options_.seed, options_.count, options_.mutation};
     const std::tuple<P...> values{P(arguments)...};
     push([l, kernel, values] {
       run_grid(l, [&] { std::apply(kernel, values); });

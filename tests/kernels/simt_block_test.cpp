@@ -67,6 +67,23 @@ TEST(Simt, MissingBarrierShowsAsNan) {
   EXPECT_GE(caught, 19);
 }
 
+// The same fault, made by the interpreter: the barrier is left out of a kernel that has it.
+TEST(Simt, MutationLeavesABarrierOut) {
+  Mutation mutation{.record = true};
+  Queue record({.seed = 1, .mutation = &mutation});
+  Memory<float> out(256);
+  record.launch("neighbour", neighbour, {1}, {256}, 0, out.p, true);
+  ASSERT_EQ(mutation.seen.size(), 1u);
+  const SyncSite site = *mutation.seen.begin();
+  EXPECT_EQ(site.primitive, "__syncthreads");
+  Mutation skip{.skip = &site};
+  Queue q({.seed = 1, .mutation = &skip});
+  q.launch("neighbour", neighbour, {1}, {256}, 0, out.p, true);
+  int poisoned = 0;
+  for (float v : out.read(q)) poisoned += std::isnan(v);
+  EXPECT_GT(poisoned, 0);
+}
+
 __global__ void collectives(int* sums, int* votes, float* rotated) {
   const int t = int(threadIdx.x), lane = t % 32;
   sums[t] = warp_sum(t);
