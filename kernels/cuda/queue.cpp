@@ -18,11 +18,19 @@
 namespace mome::cuda {
 namespace {
 
-std::string text_of(cudaError_t e) { return std::string(cudaGetErrorName(e)) + " (" + cudaGetErrorString(e) + ")"; }
-std::string version(int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); }
-std::string mib(size_t bytes) { return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB"; }
+std::string text_of(cudaError_t e) {
+  return std::string(cudaGetErrorName(e)) + " (" + cudaGetErrorString(e) + ")";
+}
+std::string version(int v) {
+  return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
+}
+std::string mib(size_t bytes) {
+  return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB";
+}
 std::string capability(int cc) { return std::to_string(cc / 10) + "." + std::to_string(cc % 10); }
-std::string dim(Dim d) { return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")"; }
+std::string dim(Dim d) {
+  return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
+}
 
 thread_local int t_current = -1;  // the GPU of this thread
 
@@ -31,10 +39,13 @@ std::string no_gpu(cudaError_t e) {
   int driver = 0, built = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&built);
-  if (driver == 0) return "there is no NVIDIA driver on this machine, or no GPU that it serves: " + text_of(e);
+  if (driver == 0)
+    return "there is no NVIDIA driver on this machine, or no GPU that it serves: " + text_of(e);
   if (e == cudaErrorInsufficientDriver || driver < built)
-    return "the NVIDIA driver is too old: it serves CUDA " + version(driver) + ", this program was built with CUDA " + version(built) + ": " + text_of(e);
-  if (e == cudaErrorNoDevice) return "there is no GPU on this machine (the driver serves CUDA " + version(driver) + ")";
+    return "the NVIDIA driver is too old: it serves CUDA " + version(driver) +
+           ", this program was built with CUDA " + version(built) + ": " + text_of(e);
+  if (e == cudaErrorNoDevice)
+    return "there is no GPU on this machine (the driver serves CUDA " + version(driver) + ")";
   return "the GPUs cannot be asked for: " + text_of(e);
 }
 
@@ -84,7 +95,8 @@ Queue::Queue(int device, const Options& options) : device_(device), options_(opt
     throw std::runtime_error("cuda: " + no_gpu(e == cudaSuccess ? cudaErrorNoDevice : e));
   }
   if (device < 0 || device >= count)
-    throw std::runtime_error("cuda: GPU " + std::to_string(device) + " is wanted, there are " + std::to_string(count) + ", counted from 0");
+    throw std::runtime_error("cuda: GPU " + std::to_string(device) + " is wanted, there are " +
+                             std::to_string(count) + ", counted from 0");
   cudaDeviceProp properties;
   MOME_CUDA_CALL(cudaGetDeviceProperties(&properties, device));
   gpu_name_ = properties.name;
@@ -92,9 +104,12 @@ Queue::Queue(int device, const Options& options) : device_(device), options_(opt
   multiprocessors_ = properties.multiProcessorCount;
   shared_limit_ = size_t(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   if (!runs_on(MOME_CUDA_ARCHITECTURES, compute_capability_))
-    throw std::runtime_error("cuda: GPU " + std::to_string(device) + " (" + gpu_name_ + ") has compute capability " + capability(compute_capability_) +
-                             ", this program was built for the architectures " MOME_CUDA_ARCHITECTURES "; configure with -DCMAKE_CUDA_ARCHITECTURES=" +
-                             std::to_string(compute_capability_));
+    throw std::runtime_error(
+        "cuda: GPU " + std::to_string(device) + " (" + gpu_name_ + ") has compute capability " +
+        capability(compute_capability_) +
+        ", this program was built for the architectures " MOME_CUDA_ARCHITECTURES
+        "; configure with -DCMAKE_CUDA_ARCHITECTURES=" +
+        std::to_string(compute_capability_));
   make_current();
   MOME_CUDA_CALL(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
@@ -125,20 +140,25 @@ void Queue::make_current() {
 }
 
 void Queue::not_while_capturing(const char* what) const {
-  if (capturing_) throw std::logic_error(std::string("cuda: ") + what + " while work is captured for a graph; it must be done before the capture");
+  if (capturing_)
+    throw std::logic_error(
+        std::string("cuda: ") + what +
+        " while work is captured for a graph; it must be done before the capture");
 }
 
 void* Queue::allocate(size_t bytes) {
   not_while_capturing("memory is allocated");
   make_current();
   void* block = nullptr;
-  const cudaError_t e = cudaMalloc(&block, std::max<size_t>(bytes, 1));  // of 0 bytes CUDA gives null, which means "absent"
+  const cudaError_t e = cudaMalloc(
+      &block, std::max<size_t>(bytes, 1));  // of 0 bytes CUDA gives null, which means "absent"
   if (e == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    throw std::runtime_error("cuda: out of memory on GPU " + std::to_string(device_) + " (" + gpu_name_ + "): " + mib(bytes) + " are wanted, " +
-                             mib(free) + " of " + mib(total) + " are free");
+    throw std::runtime_error("cuda: out of memory on GPU " + std::to_string(device_) + " (" +
+                             gpu_name_ + "): " + mib(bytes) + " are wanted, " + mib(free) + " of " +
+                             mib(total) + " are free");
   }
   check(e, "cudaMalloc");
   return block;
@@ -151,7 +171,8 @@ void Queue::release(void* block) {
   MOME_CUDA_CALL(cudaFree(block));
 }
 
-void Queue::launch_kernel(const char* name, const void* kernel, Dim grid, Dim block, size_t shared_bytes, void** arguments) {
+void Queue::launch_kernel(const char* name, const void* kernel, Dim grid, Dim block,
+                          size_t shared_bytes, void** arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   make_current();
   const Range range(*this, name);
@@ -160,20 +181,27 @@ void Queue::launch_kernel(const char* name, const void* kernel, Dim grid, Dim bl
   if (shared_bytes > 48 * 1024) {
     size_t& allowed = shared_opt_in_[kernel];
     if (shared_bytes > allowed) {
-      e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+      e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               int(shared_bytes));
       if (e == cudaSuccess) allowed = shared_bytes;
     }
   }
-  if (e == cudaSuccess) e = cudaLaunchKernel(kernel, dim3(grid.x, grid.y, grid.z), dim3(block.x, block.y, block.z), arguments, shared_bytes, stream_);
+  if (e == cudaSuccess)
+    e = cudaLaunchKernel(kernel, dim3(grid.x, grid.y, grid.z), dim3(block.x, block.y, block.z),
+                         arguments, shared_bytes, stream_);
   if (e == cudaSuccess) {
     last_launch_ = name;
     return;
   }
   cudaGetLastError();
-  std::string text = "cuda: launch of " + std::string(name) + ", grid " + dim(grid) + ", block " + dim(block) + ", " + std::to_string(shared_bytes) +
-                     " bytes of dynamic shared memory (a block may have " + std::to_string(shared_limit_) + "): " + text_of(e);
-  if (e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction || e == cudaErrorUnsupportedPtxVersion)
-    text += "; the GPU has compute capability " + capability(compute_capability_) + ", the program was built for the architectures " MOME_CUDA_ARCHITECTURES;
+  std::string text = "cuda: launch of " + std::string(name) + ", grid " + dim(grid) + ", block " +
+                     dim(block) + ", " + std::to_string(shared_bytes) +
+                     " bytes of dynamic shared memory (a block may have " +
+                     std::to_string(shared_limit_) + "): " + text_of(e);
+  if (e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction ||
+      e == cudaErrorUnsupportedPtxVersion)
+    text += "; the GPU has compute capability " + capability(compute_capability_) +
+            ", the program was built for the architectures " MOME_CUDA_ARCHITECTURES;
   else if (last_launch_)
     text += "; the launch before was " + std::string(last_launch_);
   throw std::runtime_error(text);
@@ -209,8 +237,10 @@ void Queue::fill(void* device, unsigned char byte, size_t bytes) {
 void* Queue::workspace(size_t bytes) {
   if (bytes > workspace_bytes_) {
     if (capturing_)
-      throw std::logic_error("cuda: the workspace must grow from " + std::to_string(workspace_bytes_) + " to " + std::to_string(bytes) +
-                             " bytes while work is captured for a graph; run the same work once before the capture");
+      throw std::logic_error(
+          "cuda: the workspace must grow from " + std::to_string(workspace_bytes_) + " to " +
+          std::to_string(bytes) +
+          " bytes while work is captured for a graph; run the same work once before the capture");
     synchronize();
     release(std::exchange(workspace_, nullptr));
     workspace_bytes_ = 0;
@@ -241,7 +271,9 @@ void Queue::synchronize() {
   if (e == cudaSuccess) return;
   cudaGetLastError();
   std::string text = "cuda: cudaStreamSynchronize: " + text_of(e);
-  if (last_launch_) text += "; the last launch was " + std::string(last_launch_) + " (CUDA_LAUNCH_BLOCKING=1 in the environment tells the very one)";
+  if (last_launch_)
+    text += "; the last launch was " + std::string(last_launch_) +
+            " (CUDA_LAUNCH_BLOCKING=1 in the environment tells the very one)";
   throw std::runtime_error(text);
 }
 

@@ -1,8 +1,9 @@
-// A CUDA stream with what operations need around it. The members are simt::Queue's, so that a launcher is written once;
-// compiled only into programs with the cuda device (MOME_CUDA).
+// A CUDA stream with what operations need around it. The members are simt::Queue's, so that a
+// launcher is written once; compiled only into programs with the cuda device (MOME_CUDA).
 //
-// Errors are std::runtime_error with the call, CUDA's name of the error and its text; a launch's also name the kernel, its
-// grid, block and shared memory. CUDA reports a fault inside a kernel at a later call: the text names the last launch.
+// Errors are std::runtime_error with the call, CUDA's name of the error and its text; a launch's
+// also name the kernel, its grid, block and shared memory. CUDA reports a fault inside a kernel at
+// a later call: the text names the last launch.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -28,7 +29,8 @@ void check(cudaError_t result, const char* call);
 #define MOME_CUDA_CALL(call) ::mome::cuda::check((call), #call)
 
 struct Options {
-  bool ranges = false;  // an NVTX range around each launch and operation, for Nsight (needs nvtx3's headers at build time)
+  bool ranges = false;  // an NVTX range around each launch and operation, for Nsight (needs nvtx3's
+                        // headers at build time)
 };
 
 class Queue;
@@ -48,7 +50,8 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Work that was captured from a queue, to be launched again with the same pointers at the cost of one launch.
+/// Work that was captured from a queue, to be launched again with the same pointers at the cost of
+/// one launch.
 class Graph {
  public:
   Graph() = default;
@@ -65,7 +68,8 @@ class Graph {
 
 class Queue {
  public:
-  /// Throws where there is no such GPU, its driver is too old, or this program holds no code for it.
+  /// Throws where there is no such GPU, its driver is too old, or this program holds no code for
+  /// it.
   explicit Queue(int device = 0, const Options& options = {});
   ~Queue();
   Queue(const Queue&) = delete;
@@ -75,33 +79,37 @@ class Queue {
   void release(void* block);
 
 #if defined(__CUDACC__)
-  /// kernel<<<grid, block, shared_bytes>>>(arguments…). `name` appears in errors and NVTX. An empty grid is no launch.
+  /// kernel<<<grid, block, shared_bytes>>>(arguments…). `name` appears in errors and NVTX. An empty
+  /// grid is no launch.
   template <class... P, class... A>
-  void launch(const char* name, void (*kernel)(P...), Dim grid, Dim block, size_t shared_bytes, const A&... arguments) {
+  void launch(const char* name, void (*kernel)(P...), Dim grid, Dim block, size_t shared_bytes,
+              const A&... arguments) {
     std::tuple<P...> values{P(arguments)...};
     std::apply(
         [&](P&... value) {
           void* pointers[] = {static_cast<void*>(&value)..., nullptr};
-          launch_kernel(name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, pointers);
+          launch_kernel(name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+                        pointers);
         },
         values);
   }
 #endif
 
-  void copy(void* to, const void* from, size_t bytes);          // device to device
-  void upload(void* device, const void* host, size_t bytes);    // the host memory may be reused on return
+  void copy(void* to, const void* from, size_t bytes);  // device to device
+  void upload(void* device, const void* host,
+              size_t bytes);  // the host memory may be reused on return
   void download(void* host, const void* device, size_t bytes);  // waits
   void fill(void* device, unsigned char byte, size_t bytes);
-  /// Scratch of this queue's next operations: valid until the next call that wants more. An error where it would have to
-  /// grow during a capture.
+  /// Scratch of this queue's next operations: valid until the next call that wants more. An error
+  /// where it would have to grow during a capture.
   void* workspace(size_t bytes);
 
   Event record();
   void wait(const Event& event);
   void synchronize();
 
-  /// What is queued between the two calls is not run but kept. Allocations, uploads, downloads and waiting are errors
-  /// between them.
+  /// What is queued between the two calls is not run but kept. Allocations, uploads, downloads and
+  /// waiting are errors between them.
   void begin_capture();
   Graph end_capture();
   bool capturing() const { return capturing_; }
@@ -124,7 +132,8 @@ class Queue {
 
  private:
   friend class Graph;
-  void launch_kernel(const char* name, const void* kernel, Dim grid, Dim block, size_t shared_bytes, void** arguments);
+  void launch_kernel(const char* name, const void* kernel, Dim grid, Dim block, size_t shared_bytes,
+                     void** arguments);
   void not_while_capturing(const char* what) const;
   void close() noexcept;
 
@@ -138,7 +147,8 @@ class Queue {
   bool capturing_ = false;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  std::unordered_map<const void*, size_t> shared_opt_in_;  // dynamic shared memory that a kernel was allowed
+  std::unordered_map<const void*, size_t>
+      shared_opt_in_;  // dynamic shared memory that a kernel was allowed
   std::unique_ptr<Staging> staging_;
   std::shared_ptr<Blas> blas_;
 };

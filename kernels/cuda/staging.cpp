@@ -10,7 +10,8 @@ namespace mome::cuda {
 Staging::Staging(cudaStream_t stream) : stream_(stream) {
   MOME_CUDA_CALL(cudaMallocHost(reinterpret_cast<void**>(&memory_), kSegment * kSegments));
   try {
-    for (cudaEvent_t& e : fetched_) MOME_CUDA_CALL(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+    for (cudaEvent_t& e : fetched_)
+      MOME_CUDA_CALL(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
   } catch (...) {
     this->~Staging();
     throw;

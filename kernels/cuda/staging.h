@@ -1,6 +1,7 @@
-// Page-locked memory through which uploads pass: the caller's memory may be reused as soon as it is copied here, and the
-// device fetches it when its stream comes to it. A ring of segments: an event tells when a segment's bytes have been
-// fetched, and only whoever wants that segment again waits for it.
+// Page-locked memory through which uploads pass: the caller's memory may be reused as soon as it is
+// copied here, and the device fetches it when its stream comes to it. A ring of segments: an event
+// tells when a segment's bytes have been fetched, and only whoever wants that segment again waits
+// for it.
 #pragma once
 #include <cuda_runtime_api.h>
 
