@@ -70,6 +70,7 @@ endif()
 target_sources(mome_kernels PRIVATE ${CUDA_HOST_SOURCES})
 target_compile_definitions(mome_flags INTERFACE MOME_WITH_CUDA)
 # What a GPU is told that this program has no code for.
+string(REPLACE ";" "," architectures "${CMAKE_CUDA_ARCHITECTURES}")
 set_source_files_properties(${CMAKE_SOURCE_DIR}/kernels/cuda/queue.cpp PROPERTIES
-  COMPILE_DEFINITIONS "MOME_CUDA_ARCHITECTURES=\"$<JOIN:${CMAKE_CUDA_ARCHITECTURES},$<SEMICOLON>>\"")
+  COMPILE_DEFINITIONS "MOME_CUDA_ARCHITECTURES=\"${architectures}\"")
 set(DEVICES "${DEVICES}, cuda")

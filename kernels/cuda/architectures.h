@@ -1,4 +1,4 @@
-// Which GPUs a list of architectures, in CMake's form, serves: "75-real;80;120-virtual".
+// Which GPUs a list of architectures, in CMake's form (or with commas), serves: "75-real,80,120-virtual".
 #pragma once
 #include <cctype>
 #include <string>
@@ -13,7 +13,7 @@ namespace mome::cuda {
 inline bool runs_on(std::string_view list, int compute_capability) {
   if (list.empty() || !std::isdigit(static_cast<unsigned char>(list[0]))) return true;
   while (!list.empty()) {
-    const size_t end = list.find(';');
+    const size_t end = list.find_first_of(";,");
     const std::string_view entry = list.substr(0, end);
     list = end == std::string_view::npos ? std::string_view{} : list.substr(end + 1);
     int version = 0;
