@@ -39,10 +39,11 @@ std::vector<float> widened(const T* p, int64_t rows, int64_t columns, int64_t st
   return out;
 }
 
-/// What a product does when the queue comes to it. bias: null, or a row that beta = 0 leaves to be added.
+/// What a product does when the queue comes to it. bias: null, or a row that beta = 0 leaves to be
+/// added.
 template <class T, class C>
-void product(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, const T* a, int64_t lda, const T* b,
-             int64_t ldb, float beta, const T* bias, C* c, int64_t ldc) {
+void product(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, const T* a,
+             int64_t lda, const T* b, int64_t ldb, float beta, const T* bias, C* c, int64_t ldc) {
   const int64_t a_rows = ta == Trans::kYes ? k : m, a_columns = ta == Trans::kYes ? m : k;
   const int64_t b_rows = tb == Trans::kYes ? n : k, b_columns = tb == Trans::kYes ? k : n;
   check(c, m, n, ldc, "C");
@@ -57,8 +58,9 @@ void product(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, c
     sums = widened(c, m, n, ldc);
   }
   if (k > 0)
-    gemm<float, float>(cpu, ta, tb, m, n, k, alpha, widened(a, a_rows, a_columns, lda).data(), a_columns,
-                       widened(b, b_rows, b_columns, ldb).data(), b_columns, beta, sums.data(), n);
+    gemm<float, float>(cpu, ta, tb, m, n, k, alpha, widened(a, a_rows, a_columns, lda).data(),
+                       a_columns, widened(b, b_rows, b_columns, ldb).data(), b_columns, beta,
+                       sums.data(), n);
   else
     for (float& v : sums) v *= beta;
   for (int64_t i = 0; i < m; ++i)
@@ -68,15 +70,18 @@ void product(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, float alpha, c
 }  // namespace
 
 template <class T, class C, class Queue>
-void gemm(Queue& queue, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, Real<T> alpha, const T* a, int64_t lda,
-          const T* b, int64_t ldb, Real<T> beta, C* c, int64_t ldc) {
-  if (m > 0 && n > 0) queue.push([=] { product<T, C>(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, nullptr, c, ldc); });
+void gemm(Queue& queue, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, Real<T> alpha,
+          const T* a, int64_t lda, const T* b, int64_t ldb, Real<T> beta, C* c, int64_t ldc) {
+  if (m > 0 && n > 0)
+    queue.push(
+        [=] { product<T, C>(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, nullptr, c, ldc); });
 }
 
 template <class T, class Queue>
-void gemm_bias(Queue& queue, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-               int64_t ldb, const T* bias, T* c, int64_t ldc) {
-  if (m > 0 && n > 0) queue.push([=] { product<T, T>(ta, tb, m, n, k, 1, a, lda, b, ldb, 0, bias, c, ldc); });
+void gemm_bias(Queue& queue, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a,
+               int64_t lda, const T* b, int64_t ldb, const T* bias, T* c, int64_t ldc) {
+  if (m > 0 && n > 0)
+    queue.push([=] { product<T, T>(ta, tb, m, n, k, 1, a, lda, b, ldb, 0, bias, c, ldc); });
 }
 
 #define MOME_INSTANCE(T, C)                                                                        \
@@ -89,9 +94,9 @@ MOME_INSTANCE(bf16, bf16)
 MOME_INSTANCE(bf16, float)
 #undef MOME_INSTANCE
 
-#define MOME_INSTANCE(T)                                                                                             \
-  template void gemm_bias<T>(simt::Queue&, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,     \
-                             int64_t, const T*, T*, int64_t);
+#define MOME_INSTANCE(T)                                                                      \
+  template void gemm_bias<T>(simt::Queue&, Trans, Trans, int64_t, int64_t, int64_t, const T*, \
+                             int64_t, const T*, int64_t, const T*, T*, int64_t);
 MOME_INSTANCE(float)
 MOME_INSTANCE(half)
 MOME_INSTANCE(bf16)

@@ -1,4 +1,5 @@
-// Which GPUs a list of architectures, in CMake's form (or with commas), serves: "75-real,80,120-virtual".
+// Which GPUs a list of architectures, in CMake's form (or with commas), serves:
+// "75-real,80,120-virtual".
 #pragma once
 #include <cctype>
 #include <string>
