@@ -5,16 +5,13 @@
 #include <algorithm>
 #include <atomic>
 
+#include "kernels/common/gemm_count.h"
 #include "kernels/common/parallel.h"
 
 namespace mome {
 namespace {
 std::atomic<int64_t> g_calls{0}, g_flops{0};
 
-void count(int64_t m, int64_t n, int64_t k) {
-  g_calls.fetch_add(1, std::memory_order_relaxed);
-  g_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
-}
 CBLAS_TRANSPOSE blas(Trans t) { return t == Trans::kYes ? CblasTrans : CblasNoTrans; }
 
 template <class T>
@@ -23,6 +20,12 @@ void scale(int64_t m, int64_t n, T beta, T* c, int64_t ldc) {
     for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == T(0) ? T(0) : beta * c[i * ldc + j];
 }
 }  // namespace
+
+void count_gemm(int64_t m, int64_t n, int64_t k) {
+  if (m <= 0 || n <= 0 || k <= 0) return;
+  g_calls.fetch_add(1, std::memory_order_relaxed);
+  g_flops.fetch_add(2 * m * n * k, std::memory_order_relaxed);
+}
 
 // OpenBLAS promises no bits: its one-thread and its many-thread driver cut a long sum differently,
 // and its double kernels round differently at the edges of a thread's share. So we make the cuts.
@@ -34,7 +37,7 @@ void gemm<float, float, Cpu>(Cpu&, Trans ta, Trans tb, int64_t m, int64_t n, int
                  int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return scale(m, n, beta, c, ldc);
-  count(m, n, k);
+  count_gemm(m, n, k);
   constexpr int64_t kSum = 320;
   for (int64_t s = 0; s < k; s += kSum)
     cblas_sgemm(CblasRowMajor, blas(ta), blas(tb), m, n, std::min(kSum, k - s), alpha,
@@ -50,7 +53,7 @@ void gemm<double, double, Cpu>(Cpu&, Trans ta, Trans tb, int64_t m, int64_t n, i
                   double* c, int64_t ldc) {
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return scale(m, n, beta, c, ldc);
-  count(m, n, k);
+  count_gemm(m, n, k);
   const bool by_rows = m >= n;
   const int64_t side = by_rows ? m : n, grain = std::min<int64_t>(64, (side + 1) / 2);
   parallel_chunks(side, grain, [&](int64_t i, int64_t end) {

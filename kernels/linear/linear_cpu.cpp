@@ -9,7 +9,7 @@ namespace mome {
 
 template <class T, class Queue>
 void linear_forward(Queue&, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx, const T* weight,
-                    const T* bias, T* y, int64_t ldy) {
+                    const Real<T>* bias, T* y, int64_t ldy) {
   if (bias)
     parallel_chunks(rows, row_grain(out), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) std::copy(bias, bias + out, y + r * ldy);
@@ -27,14 +27,14 @@ void linear_backward_input(Queue&, int64_t rows, int64_t in, int64_t out, const 
 
 template <class T, class Queue>
 void linear_backward_weight(Queue&, int64_t rows, int64_t in, int64_t out, const T* x, int64_t ldx,
-                            const T* dy, int64_t lddy, T* dweight, T* dbias) {
+                            const T* dy, int64_t lddy, Real<T>* dweight, Real<T>* dbias) {
   if (dweight)
     gemm(cpu, Trans::kYes, Trans::kNo, out, in, rows, T(1), dy, lddy, x, ldx, T(1), dweight, in);
   if (dbias) column_sums(cpu, rows, out, dy, lddy, dbias);
 }
 
 template <class T, class Queue>
-void column_sums(Queue&, int64_t rows, int64_t width, const T* a, int64_t lda, T* sums) {
+void column_sums(Queue&, int64_t rows, int64_t width, const T* a, int64_t lda, Real<T>* sums) {
   T* const targets[] = {sums};
   reduce_rows(rows, reduction_grain(rows), width, 1, targets,
               [&](int64_t begin, int64_t end, T* partial) {

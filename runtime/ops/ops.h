@@ -15,6 +15,9 @@
 
 namespace mome {
 
+/// What a product reads of a weight.
+inline const Tensor& operand(const Var* weight) { return weight->value; }
+
 /// y = x W^T + b;  x [R, K], weight [N, K], bias [1, N] or null.
 Var* linear(Tape& tape, Var* x, Var* weight, Var* bias);
 
@@ -92,7 +95,7 @@ Var* gelu(Tape& tape, Var* x, Gelu kind);
 Var* tanh(Tape& tape, Var* x);
 Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_t stream);
 Var* l2_normalize(Tape& tape, Var* x);
-/// x [N, D], y [M, D] -> x y^T [N, M].
+/// x [N, D], y [M, D] -> x y^T [N, M] in real_dtype of theirs.
 Var* similarity(Tape& tape, Var* x, Var* y);
 
 /// Losses: the gradient of weight * loss, times *loss_scale (a device scalar of the gradients' dtype, null: 1), is left in
