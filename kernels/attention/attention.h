@@ -29,28 +29,29 @@ struct AttentionArgs {
   const AttentionSequence* sequence = nullptr;  // [B]; no key or query row is in two sequences
   const int32_t* q_position = nullptr;          // [query rows]; may be null without bias and causal
   int64_t heads = 0, head_dim = 0;              // H, d; head h owns columns h*d … h*d+d-1
-  T scale = 1;
+  Real<T> scale = 1;
   const T* q = nullptr;  // [query rows, ldq]
   int64_t ldq = 0;
   const T* k = nullptr;  // [key rows, ldk]; k and v may be column ranges of one QKV matrix
   int64_t ldk = 0;
   const T* v = nullptr;
   int64_t ldv = 0;
-  const T* bias = nullptr;  // [H, M, M] or null
+  const Real<T>* bias = nullptr;  // [H, M, M] or null
   int64_t bias_size = 0;    // M
   bool causal = false;
+  int64_t max_q = 0, max_k = 0;  // most queries and keys of a sequence (both segments); GPUs size their grids by them
 };
 
 /// out [query rows, ldo]; lse [query rows, H] (log-sum-exp of the scores, what backward needs).
 /// A query that sees no key gets out = 0 and lse = -inf.
 template <class T, class Queue>
-void attention_forward(Queue& queue, const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse);
+void attention_forward(Queue& queue, const AttentionArgs<T>& a, T* out, int64_t ldo, Real<T>* lse);
 
 /// Gradients: dq, dk, dv are assigned (same strides as q, k, v; every row of a sequence is
 /// written); dbias [H, M, M], if not null, is added to. out, lse from the forward pass, dout [query
 /// rows, ldo].
 template <class T, class Queue>
 void attention_backward(Queue& queue, const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
-                        const T* lse, T* dq, T* dk, T* dv, T* dbias);
+                        const Real<T>* lse, T* dq, T* dk, T* dv, Real<T>* dbias);
 
 }  // namespace mome

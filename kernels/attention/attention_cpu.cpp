@@ -284,7 +284,7 @@ int64_t dbias_grain(int64_t sequences) { return std::max<int64_t>(4, (sequences 
 }  // namespace
 
 template <class T, class Queue>
-void attention_forward(Queue&, const AttentionArgs<T>& a, T* out, int64_t ldo, T* lse) {
+void attention_forward(Queue&, const AttentionArgs<T>& a, T* out, int64_t ldo, Real<T>* lse) {
   // Lengths differ, so threads take units as they come; each writes places of its own alone.
 #pragma omp parallel for schedule(dynamic, 2)
   for (int64_t i = 0; i < a.sequences * a.heads; ++i)
@@ -293,7 +293,7 @@ void attention_forward(Queue&, const AttentionArgs<T>& a, T* out, int64_t ldo, T
 
 template <class T, class Queue>
 void attention_backward(Queue&, const AttentionArgs<T>& a, const T* out, const T* dout, int64_t ldo,
-                        const T* lse, T* dq, T* dk, T* dv, T* dbias) {
+                        const Real<T>* lse, T* dq, T* dk, T* dv, Real<T>* dbias) {
   const int64_t grain = dbias ? dbias_grain(a.sequences) : 1;
   const int64_t chunks = chunk_count(a.sequences, grain);
   const int64_t size = a.heads * a.bias_size * a.bias_size;
