@@ -50,7 +50,7 @@ struct Fma {
   static __device__ __forceinline__ void mma(Acc& c, const FragmentA& a,
                                              const FragmentB& b MOME_SITE) {
     const int l = lane_index();
-#pragma unroll
+#pragma unroll 1  // unrolled, all 16 steps' loads are hoisted and spill
     for (int k = 0; k < 16; k += 4) {
       float x[2][4], y[4][4];  // [row][k], [k][column]
 #pragma unroll

@@ -11,7 +11,7 @@
 namespace mome::MOME_DEVICE {
 
 template <class TileName, int kD, class T>
-__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads))
+__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads), 1)
 attention_forward_kernel(AttentionArgs<T> a, bool packed, T* out, int64_t ldo, float* lse) {
   using Tile = Resolved<TileName>;
   if constexpr (!std::is_void_v<Tile>) {

@@ -49,7 +49,7 @@ __device__ __forceinline__ void fetch_facts(const QueryFacts& facts, int slot, c
 }
 
 template <class TileName, int kD, class T>
-__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads))
+__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads), 1)
 attention_backward_kv_kernel(AttentionArgs<T> a, bool packed, const T* dout, int64_t ldo, const float* lse, const float* delta, T* dk, T* dv) {
   using Tile = Resolved<TileName>;
   if constexpr (!std::is_void_v<Tile>) {
@@ -133,7 +133,7 @@ attention_backward_kv_kernel(AttentionArgs<T> a, bool packed, const T* dout, int
 }
 
 template <class TileName, int kD, class T>
-__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads))
+__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads), 1)
 attention_backward_q_kernel(AttentionArgs<T> a, bool packed, const T* dout, int64_t ldo, const float* lse, const float* delta, T* dq) {
   using Tile = Resolved<TileName>;
   if constexpr (!std::is_void_v<Tile>) {

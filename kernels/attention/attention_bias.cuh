@@ -11,7 +11,7 @@
 namespace mome::MOME_DEVICE {
 
 template <class TileName, int kD, class T>
-__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads))
+__global__ void __launch_bounds__((AttentionShape<T, kD>::kThreads), 1)
 attention_backward_bias_kernel(AttentionArgs<T> a, bool packed, const T* dout, int64_t ldo, const float* lse, const float* delta, int per_slice,
                                int key_tiles, float* slices) {
   using Tile = Resolved<TileName>;
@@ -102,7 +102,7 @@ attention_backward_bias_kernel(AttentionArgs<T> a, bool packed, const T* dout, i
 }
 
 /// dbias += the slices, in order.
-inline __global__ void add_bias_slices_kernel(int64_t count, int slices, const float* parts, float* dbias) {
+static __global__ void add_bias_slices_kernel(int64_t count, int slices, const float* parts, float* dbias) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count) return;
   float sum = 0;

@@ -11,7 +11,7 @@ struct AttentionShape {
   static constexpr bool kWide = sizeof(T) == 4;
   static constexpr int kWarps = kWide && kD == 128 ? 2 : 4;  // of 16 rows each: the rows that a block owns
   static constexpr int kOwn = 16 * kWarps, kThreads = 32 * kWarps;
-  static constexpr int kLoopForward = kWide && kD == 128 ? 32 : 64;  // rows of the other side that are in shared memory at a time
+  static constexpr int kLoopForward = kD == 128 ? 32 : kWide ? 32 : 64;  // rows of the other side that are in shared memory at a time
   static constexpr int kLoopBackward = kWide ? (kD == 128 ? 16 : 32) : (kD == 128 ? 32 : 64);
   static constexpr int kLd = kD + 16 / int(sizeof(T));  // an odd number of 16 bytes: rows spread over all banks
 };
@@ -92,7 +92,8 @@ template <class Tile, int kD, class T>
 __device__ __forceinline__ void dot_rows(Acc& c, const T* a_rows, const T* b_rows) {
   constexpr int kLd = AttentionShape<T, kD>::kLd;
   c.clear();
-#pragma unroll
+  constexpr int kUnroll = sizeof(T) == 4 ? 1 : kD / 16;  // Fma's loads would all be hoisted, and spill
+#pragma unroll kUnroll
   for (int k = 0; k < kD; k += 16) {
     typename Tile::A a;
     typename Tile::B b;
