@@ -19,7 +19,7 @@ namespace mome {
 namespace {
 
 struct Options {
-  std::string model = "tiny", stage = "pairs";
+  std::string model = "tiny", stage = "pairs", device = "cpu", dtype = "f32";
   int64_t batch = 0, steps = 10, warmup = 2;
   int threads = 0;
   bool json = false, recompute = false;
@@ -84,7 +84,13 @@ void bench_step(Options o) {
   while (int64_t(tokens.size()) < config.vocabulary) tokens.push_back(fmt::format("w{}", tokens.size()));
   const WordPiece words = WordPiece::from_tokens(tokens, "made-up vocabulary");
 
-  MomeModel model(config, parts);
+  const std::unique_ptr<Device> device = Device::open(o.device);
+  const DType dtype = o.dtype == "f32"    ? DType::kF32
+                      : o.dtype == "fp16" ? DType::kF16
+                      : o.dtype == "bf16" ? DType::kBF16
+                                          : throw UsageError(fmt::format("--dtype {}: expected f32, fp16 or bf16", o.dtype));
+  if (dtype != DType::kF32 && device->is_host()) throw UsageError("--dtype fp16 and bf16 are for GPUs");
+  MomeModel model(config, parts, dtype, *device);
   model.parameters().initialize(1);
   StagesConfig stages;
   stages.image.recompute = stages.text.recompute = stages.pairs.recompute = o.recompute;
@@ -94,13 +100,13 @@ void bench_step(Options o) {
   apply_rules(model.parameters(), stage);
   Optimizer optimizer(model.parameters(), {});
   optimizer.set_rate(1e-4);
-  Arena arena;
+  Arena arena(*device);
   std::vector<double> seconds;
   double loss = 0;
   int64_t flops = 0;
   for (int64_t step = 0; step < o.warmup + o.steps; ++step) {
     const Batch batch = made_up(o, config, uint64_t(step));
-    const StepContext context{arena, 1, uint64_t(step), true};
+    const StepContext context{arena, 1, uint64_t(step), true, dtype == DType::kF16 ? optimizer.loss_scale() : nullptr};
     const int64_t before = gemm_count().flops;
     const auto start = std::chrono::steady_clock::now();
     model.parameters().zero_grads();
@@ -108,6 +114,7 @@ void bench_step(Options o) {
                       : o.stage == "text" ? text_step(model, stages.text, batch, words, context)
                                           : pair_step(model, stages.pairs, batch, words, true, context);
     optimizer.step();
+    device->synchronize();
     const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (step >= o.warmup) {
       seconds.push_back(s);
@@ -121,7 +128,7 @@ void bench_step(Options o) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const double gflop = double(flops) / double(n) * 1e-9;
-  nlohmann::json out = {{"model", o.model}, {"stage", o.stage}, {"batch", o.batch}, {"steps", o.steps},
+  nlohmann::json out = {{"model", o.model}, {"stage", o.stage}, {"device", o.device}, {"dtype", o.dtype}, {"batch", o.batch}, {"steps", o.steps},
                         {"threads", omp_get_max_threads()}, {"pairs_per_s", double(o.batch) / median}, {"step_s", median},
                         {"peak_rss_mib", double(usage.ru_maxrss) / 1024}, {"arena_peak_mib", double(arena.peak()) / (1 << 20)},
                         {"gflop_real", gflop}, {"gf_s_real", gflop / median}, {"recompute", o.recompute}, {"loss", loss}};
@@ -143,6 +150,8 @@ void add_bench_command(CLI::App& app) {
   step->add_option("--batch", o->batch, "samples a step; 0: tiny 32, small 16, base 4")->capture_default_str();
   step->add_option("--steps", o->steps, "timed steps")->capture_default_str();
   step->add_option("--warmup", o->warmup, "steps before the clock starts")->capture_default_str();
+  step->add_option("--device", o->device, "cpu, cuda, cuda:N or simt")->capture_default_str();
+  step->add_option("--dtype", o->dtype, "f32, fp16 or bf16; 16 bits on a GPU")->capture_default_str();
   step->add_option("--threads", o->threads, "0: all cores")->capture_default_str();
   step->add_flag("--recompute", o->recompute, "make the experts' hidden activations again in backward: less memory, more time");
   step->add_flag("--json", o->json, "one JSON line");

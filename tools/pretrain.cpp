@@ -9,7 +9,7 @@ namespace mome {
 namespace {
 
 struct Options {
-  std::string recipe, stage;
+  std::string recipe, stage, device, dtype;
   std::vector<std::string> set;
 };
 
@@ -25,8 +25,12 @@ void add_pretrain_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_recipe_options(command, o);
   command->add_option("--stage", o->stage, "one stage alone: image, text or pairs")->check(CLI::IsMember({"image", "text", "pairs"}));
+  command->add_option("--device", o->device, "cpu, cuda, cuda:N, or simt (the CUDA kernels interpreted on the CPU: for tiny models); default: the recipe's");
+  command->add_option("--dtype", o->dtype, "f32, fp16 or bf16, on a GPU; default: the recipe's");
   command->callback([o] {
-    const Recipe recipe = load_recipe<Recipe>(o->recipe, o->set);
+    Recipe recipe = load_recipe<Recipe>(o->recipe, o->set);
+    if (!o->device.empty()) recipe.device = o->device;
+    if (!o->dtype.empty()) recipe.dtype = o->dtype;
     if (pretrain(recipe, o->stage) == Outcome::kInterrupted)
       fmt::print(stderr, "stopped and saved; the same command goes on from there: mome pretrain {}{}\n", o->recipe,
                  o->stage.empty() ? "" : " --stage " + o->stage);

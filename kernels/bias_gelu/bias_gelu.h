@@ -13,11 +13,11 @@ enum class Gelu : uint8_t { kErf, kTanh, kQuick };
 
 /// a, out [R, F] (may alias), bias [F] or null.
 template <class T, class Queue>
-void bias_gelu_forward(Queue& queue, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias, T* out);
+void bias_gelu_forward(Queue& queue, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias, T* out);
 
 /// da = dout * gelu'(a + bias) (da may alias dout); dbias [F], if not null, is added the column sums.
 template <class T, class Queue>
-void bias_gelu_backward(Queue& queue, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias,
-                        const T* dout, T* da, T* dbias);
+void bias_gelu_backward(Queue& queue, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias,
+                        const T* dout, T* da, Real<T>* dbias);
 
 }  // namespace mome

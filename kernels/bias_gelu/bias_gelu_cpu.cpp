@@ -111,7 +111,7 @@ void backward(int64_t rows, int64_t width, const T* a, const T* bias, const T* d
 }  // namespace
 
 template <class T, class Queue>
-void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias, T* out) {
+void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias, T* out) {
   switch (kind) {
     case Gelu::kErf:
       return forward<Gelu::kErf>(rows, width, a, bias, out);
@@ -123,8 +123,8 @@ void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* 
 }
 
 template <class T, class Queue>
-void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const T* bias,
-                        const T* dout, T* da, T* dbias) {
+void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias,
+                        const T* dout, T* da, Real<T>* dbias) {
   switch (kind) {
     case Gelu::kErf:
       return backward<Gelu::kErf>(rows, width, a, bias, dout, da, dbias);

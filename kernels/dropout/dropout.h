@@ -16,6 +16,6 @@ void dropout(Queue& queue, int64_t count, const T* x, double p, uint64_t seed, u
 /// Rows of one sample get the same number.
 template <class T, class Queue>
 void drop_path_scale(Queue& queue, int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
-                     uint64_t stream, T* row_scale);
+                     uint64_t stream, Real<T>* row_scale);
 
 }  // namespace mome

@@ -90,7 +90,7 @@ void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_
 
 template <class T, class Queue>
 void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
-                     uint64_t stream, T* row_scale) {
+                     uint64_t stream, Real<T>* row_scale) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
   const T keep = T(1 / (1 - p));

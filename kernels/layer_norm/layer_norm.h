@@ -14,7 +14,7 @@ void layer_norm_forward(Queue& queue, int64_t rows, int64_t width, const T* x, c
 /// dx is assigned, or added to if `accumulate`; dweight and dbias [D] are added to (both null: the
 /// parameters are frozen). dx may alias dy.
 template <class T, class Queue>
-void layer_norm_backward(Queue& queue, int64_t rows, int64_t width, const T* x, const T* weight, const T* mean,
-                         const T* rstd, const T* dy, T* dx, bool accumulate, T* dweight, T* dbias);
+void layer_norm_backward(Queue& queue, int64_t rows, int64_t width, const T* x, const Real<T>* weight, const Real<T>* mean,
+                         const Real<T>* rstd, const T* dy, T* dx, bool accumulate, Real<T>* dweight, Real<T>* dbias);
 
 }  // namespace mome

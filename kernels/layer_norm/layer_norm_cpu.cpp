@@ -39,8 +39,8 @@ void input_gradient(int64_t width, const T* x, const T* weight, T mean, T rstd, 
 }  // namespace
 
 template <class T, class Queue>
-void layer_norm_backward(Queue&, int64_t rows, int64_t width, const T* x, const T* weight, const T* mean,
-                         const T* rstd, const T* dy, T* dx, bool accumulate, T* dweight, T* dbias) {
+void layer_norm_backward(Queue&, int64_t rows, int64_t width, const T* x, const Real<T>* weight, const Real<T>* mean,
+                         const Real<T>* rstd, const T* dy, T* dx, bool accumulate, Real<T>* dweight, Real<T>* dbias) {
   if (!dweight && !dbias) {
     parallel_chunks(width > 0 ? rows : 0, row_grain(width), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)

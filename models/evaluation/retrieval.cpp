@@ -36,7 +36,11 @@ void append_features(MomeModel& model, const ForwardInputs& in, bool image, int6
   Var* pooled =
       mean ? segment_mean(tape, states.states, segments) : gather_rows(tape, states.states, first);
   const Tensor f = model.itc_features(tape, pooled, image, false)->value;
-  out.insert(out.end(), f.as<float>(), f.as<float>() + f.count());
+  dispatch(tape.device(), f.dtype, [&]<class T>(auto& q) {
+    std::vector<T> host(size_t(f.count()));
+    q.download(host.data(), f.data, f.bytes());
+    for (const T v : host) out.push_back(to_float(v));
+  });
 }
 
 // Rank (0-based) of the best right answer in a row of scores: how many stand before it. Other right

@@ -47,7 +47,7 @@ Var* MomeModel::embed(Tape& tape, const ForwardInputs& in, const ForwardOptions&
   }
   if (!in.tokens.empty()) {
     Var* bert_type = tape.leaf_rows(on(tape, text_type_), 0, 1);
-    Var* e = text_embedding(tape, on(tape, word_), bert_type, on(tape, text_pos_), in.tokens, text_position_, 0, parameters_.dtype());
+    Var* e = text_embedding(tape, on(tape, word_), bert_type, on(tape, text_pos_), in.tokens, text_position_, 0, parameters_.compute_dtype());
     e = layer_norm(tape, e, on(tape, text_norm_weight_), on(tape, text_norm_bias_), kBertEps);
     e = dropout(tape, e, options.dropout, options.seed, options.step, options.pass * kPassStreams);
     text = add_row(tape, e, tape.leaf_rows(type, 0, 1));
@@ -62,9 +62,9 @@ Var* MomeModel::drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_
   if (rate <= 0) return nullptr;
   const int64_t rows = int64_t(sample.size());
   Var* scale = tape.output(rows, 1, parameters_.dtype(), {});
-  dispatch(parameters_.dtype(), [&]<class T>() {
-    drop_path_scale<T>(cpu, rows, sample.data(), rate, options.seed, options.step,
-                       options.pass * kPassStreams + uint64_t(2 * block + branch) + 1, scale->value.as<T>());
+  dispatch(tape.device(), parameters_.compute_dtype(), [&]<class T>(auto& q) {
+    drop_path_scale<T>(q, rows, tape.on_device(sample), rate, options.seed, options.step,
+                       options.pass * kPassStreams + uint64_t(2 * block + branch) + 1, scale->value.as<Real<T>>());
   });
   return scale;
 }

@@ -140,6 +140,7 @@ struct Recipe {
   int64_t seed = 1;
   int64_t log_every = 10, save_every = 200, evaluate_every = 0;
   int64_t compute_threads = 0;
+  std::string device = "cpu", dtype = "f32";
   ModelConfig model;
   DataConfig data;
   StagesConfig stages;
@@ -152,6 +153,8 @@ void visit(V& v, Recipe& c) {
   v("save_every", c.save_every, "steps between checkpoints");
   v("evaluate_every", c.evaluate_every, "steps between retrieval checks on `val` in stage 3; 0: at its end");
   v("compute_threads", c.compute_threads, "0: all cores");
+  v("device", c.device, "\"cpu\", \"cuda\", \"cuda:N\", or \"simt\": the CUDA kernels interpreted on the CPU");
+  v("dtype", c.dtype, "of activations and products on a GPU: \"f32\", \"fp16\" (with dynamic loss scaling) or \"bf16\" (from sm_80 on)");
   v.table("model", c.model, "the transformer");
   v.table("data", c.data, "what it is trained on");
   v.table("stages", c.stages, "a table a stage");

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "kernels/image/normalize.h"
 #include "models/objectives/codebook.h"
 #include "models/objectives/objectives.h"
 #include "models/stages/checkpoint.h"
@@ -37,10 +38,24 @@ class StageWork {
 
 struct RunParts {
   const Recipe& recipe;
+  Device& device;
+  DType dtype;  // of activations and products
   Arena arena;
   std::optional<WordPiece> words;
   std::function<void(const std::string&)> note;
+  const float* loss_scale = nullptr;  // on the device; null: 1
 };
+
+StepContext context(RunParts& run, int64_t step) {
+  return {run.arena, uint64_t(run.recipe.seed), uint64_t(step), true, run.loss_scale};
+}
+
+DType compute_dtype(const Recipe& recipe, const Device& device) {
+  if (recipe.dtype == "f32") return DType::kF32;
+  if (recipe.dtype != "fp16" && recipe.dtype != "bf16") fail("recipe: dtype \"{}\" is unknown; expected f32, fp16 or bf16", recipe.dtype);
+  if (device.is_host()) fail("recipe: dtype {} is for GPUs; the cpu device computes in f32", recipe.dtype);
+  return recipe.dtype == "fp16" ? DType::kF16 : DType::kBF16;
+}
 
 LoaderOptions loader_options(RunParts& run, const StageConfig& stage) {
   const DataConfig& d = run.recipe.data;
@@ -69,6 +84,13 @@ Dataset open(const Recipe& recipe, const std::string& source, const std::string&
   return dataset;
 }
 
+// Codes are looked up on the CPU, whatever device trains.
+Tensor host_patches(const ModelConfig& c, const Batch& batch, std::vector<float>& memory) {
+  memory.resize(size_t(batch.size * c.patches() * 3 * c.patch * c.patch));
+  patches_from_images<float>(cpu, batch.images.data(), batch.size, int(c.image_size), int(c.patch), Normalization{}, memory.data());
+  return {memory.data(), batch.size * c.patches(), 3 * c.patch * c.patch, DType::kF32};
+}
+
 class ImageWork : public StageWork {
  public:
   ImageWork(RunParts& run, const ImageStageConfig& stage, int64_t first)
@@ -84,11 +106,9 @@ class ImageWork : public StageWork {
     const Batch& batch = loader_->next();
     std::vector<int32_t> codes;
     if (codebook_) {
-      Tensor patches = batch_patches(model, batch, run_.arena);
-      codes = codebook_->codes(patches);
-      run_.arena.release(patches.data);
+      codes = codebook_->codes(host_patches(model.config(), batch, patches_));
     }
-    return image_step(model, stage_, batch, codebook_ ? &codes : nullptr, {run_.arena, uint64_t(run_.recipe.seed), uint64_t(step), true});
+    return image_step(model, stage_, batch, codebook_ ? &codes : nullptr, context(run_, step));
   }
   static int64_t classes(const ImageStageConfig& stage) { return stage.codebook.empty() ? 0 : Codebook(stage.codebook).size(); }
 
@@ -98,6 +118,7 @@ class ImageWork : public StageWork {
   Dataset dataset_;
   std::optional<PairLoader> loader_;
   std::optional<Codebook> codebook_;
+  std::vector<float> patches_;
 };
 
 class TextWork : public StageWork {
@@ -115,7 +136,7 @@ class TextWork : public StageWork {
     loader_.emplace(std::move(lines), *run.words, o, first);
   }
   Metrics step(MomeModel& model, int64_t step) override {
-    return text_step(model, stage_, loader_->next(), *run_.words, {run_.arena, uint64_t(run_.recipe.seed), uint64_t(step), true});
+    return text_step(model, stage_, loader_->next(), *run_.words, context(run_, step));
   }
 
  private:
@@ -134,7 +155,7 @@ class PairWork : public StageWork {
   }
   Metrics step(MomeModel& model, int64_t step) override {
     const bool fuse = double(step) >= stage_.fusion_from * double(stage_.steps);
-    return pair_step(model, stage_, loader_->next(), *run_.words, fuse, {run_.arena, uint64_t(run_.recipe.seed), uint64_t(step), true});
+    return pair_step(model, stage_, loader_->next(), *run_.words, fuse, context(run_, step));
   }
   Metrics watch(MomeModel& model) override { return watch_ ? watch_->run(model, run_.arena) : Metrics{}; }
 
@@ -150,6 +171,7 @@ class PairWork : public StageWork {
 // two sittings.
 std::string fingerprint(Recipe recipe) {
   recipe.output.clear();
+  recipe.device.clear();
   recipe.log_every = recipe.save_every = recipe.compute_threads = recipe.evaluate_every = 0;
   recipe.data.threads = recipe.data.cache_mib = 0;
   return print_recipe(recipe);
@@ -174,7 +196,7 @@ class StageRun {
     const ModelParts parts = name_ == "image"  ? ModelParts::stage_image(ImageWork::classes(recipe.stages.image))
                              : name_ == "text" ? ModelParts::stage_text()
                                                : ModelParts::stage_pairs();
-    MomeModel model(config, parts);
+    MomeModel model(config, parts, run_.dtype, run_.device);
     ParameterSet& parameters = model.parameters();
     apply_rules(parameters, stage_);
     const std::map<std::string, std::string> metadata = {{"mome.stage", name_}, {"mome.recipe", fingerprint(recipe)}};
@@ -208,6 +230,7 @@ class StageRun {
 
     Optimizer optimizer(parameters, {stage_.beta1, stage_.beta2, stage_.eps, stage_.clip, stage_.average});
     optimizer.resume(progressed);
+    run_.loss_scale = run_.dtype == DType::kF16 ? optimizer.loss_scale() : nullptr;
     auto since = std::chrono::steady_clock::now();
     int64_t counted = 0;
     for (int64_t step = first; step < stage_.steps; ++step) {
@@ -228,6 +251,8 @@ class StageRun {
         since = now, counted = 0;
         m.add("lr", lr);
         m.add("grad_norm", report.grad_norm);
+        if (run_.loss_scale) m.add("loss_scale", report.loss_scale);
+        if (!run_.device.is_host()) m.add("memory_mib", double(run_.arena.peak() >> 20));
         m.add("samples_per_s", rate);
         write(log, board, step, m);
       }
@@ -339,7 +364,8 @@ std::string stage_checkpoint(const Recipe& recipe, const std::string& stage) { r
 Outcome pretrain(const Recipe& recipe, const std::string& only) {
   check(recipe);
   if (recipe.compute_threads > 0) omp_set_num_threads(int(recipe.compute_threads));
-  RunParts run{recipe, Arena(), {}, [](const std::string& line) { fmt::print(stderr, "{}\n", line); }};
+  const std::unique_ptr<Device> device = Device::open(recipe.device);
+  RunParts run{recipe, *device, compute_dtype(recipe, *device), Arena(*device), {}, [](const std::string& line) { fmt::print(stderr, "{}\n", line); }};
   const bool texts = (only != "image") && (recipe.stages.text.steps > 0 || recipe.stages.pairs.steps > 0);
   if (texts) {
     if (recipe.data.vocabulary.empty()) fail("recipe: data.vocabulary is empty; expected a WordPiece vocab.txt");

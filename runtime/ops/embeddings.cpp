@@ -49,28 +49,6 @@ Var* text_embedding(Tape& tape, Var* word, Var* type, Var* position, const std::
   return e;
 }
 
-Var* add_row(Tape& tape, Var* x, Var* row) {
-  const int64_t rows = x->rows(), width = x->cols();
-  const DType dtype = x->value.dtype;
-  Var* y = tape.output(rows, width, dtype, {x, row});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    const T *in = x->value.as<T>(), *r = row->value.as<T>();
-    T* out = y->value.as<T>();
-#pragma omp parallel for
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t c = 0; c < width; ++c) out[i * width + c] = in[i * width + c] + r[c];
-  });
-  if (!tape.wants(y)) return y;
-  tape.record({y}, {}, [=, &tape] {
-    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-      bool add = false;
-      if (Tensor dr = tape.grad(row, &add)) column_sums<T>(q, rows, width, y->grad.as<T>(), width, dr.as<T>());
-      if (!tape.move_grad(y, x) && x->needs_grad) throw std::logic_error("add_row: x has another reader");
-    });
-  });
-  return y;
-}
-
 Var* patch_embedding(Tape& tape, Var* proj, int64_t batch, int64_t patches, Var* cls, Var* position, Var* type,
                      const std::vector<uint8_t>* masked, Var* mask_token) {
   const int64_t width = proj->cols();

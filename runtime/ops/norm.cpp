@@ -1,4 +1,5 @@
 #include "kernels/layer_norm/layer_norm.h"
+#include "kernels/pointwise/pointwise.h"
 #include "kernels/residual_norm/residual_norm.h"
 #include "runtime/ops/ops.h"
 
@@ -8,10 +9,10 @@ Var* layer_norm(Tape& tape, Var* x, Var* weight, Var* bias, double eps) {
   const int64_t rows = x->rows(), width = x->cols();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x, weight, bias});
-  Tensor mean = tape.scratch(1, rows, dtype), rstd = tape.scratch(1, rows, dtype);
+  Tensor mean = tape.scratch(1, rows, real_dtype(dtype)), rstd = tape.scratch(1, rows, real_dtype(dtype));
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    layer_norm_forward<T>(q, rows, width, x->value.as<T>(), weight->value.as<T>(), bias->value.as<T>(), T(eps),
-                          y->value.as<T>(), mean.as<T>(), rstd.as<T>());
+    layer_norm_forward<T>(q, rows, width, x->value.as<T>(), weight->value.as<Real<T>>(), bias->value.as<Real<T>>(), Real<T>(eps),
+                          y->value.as<T>(), mean.as<Real<T>>(), rstd.as<Real<T>>());
   });
   if (!tape.wants(y)) {
     tape.free(mean);
@@ -25,8 +26,8 @@ Var* layer_norm(Tape& tape, Var* x, Var* weight, Var* bias, double eps) {
       Tensor dx = tape.grad(x, &add);
       // Parameters trained above a frozen input still need the pass; its dx then overwrites dy, which nobody reads again.
       if (!dx) dx = y->grad, add = false;
-      layer_norm_backward<T>(q, rows, width, x->value.as<T>(), weight->value.as<T>(), mean.as<T>(), rstd.as<T>(),
-                             y->grad.as<T>(), dx.as<T>(), add, dw.as<T>(), db.as<T>());
+      layer_norm_backward<T>(q, rows, width, x->value.as<T>(), weight->value.as<Real<T>>(), mean.as<Real<T>>(), rstd.as<Real<T>>(),
+                             y->grad.as<T>(), dx.as<T>(), add, dw.as<Real<T>>(), db.as<Real<T>>());
     });
   });
   return y;
@@ -48,18 +49,18 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
   }
   Var *y = out.y, *n = out.n;
   Tensor mean, rstd;
-  if (norm) mean = tape.scratch(rows, 1, dtype), rstd = tape.scratch(rows, 1, dtype);
+  if (norm) mean = tape.scratch(rows, 1, real_dtype(dtype)), rstd = tape.scratch(rows, 1, real_dtype(dtype));
   // Without a norm the whole matrix is one range.
   const std::vector<NormRange> parts = norm ? ranges : std::vector<NormRange>{{0, rows, nullptr, nullptr}};
   const auto part_args = [=]<class T>(const NormRange& r) {
     ResidualNorm<T> a;
     a.rows = r.count;
     a.width = width;
-    a.gamma = gamma ? gamma->value.as<T>() : nullptr;
-    a.row_scale = row_scale ? row_scale.as<T>() + r.begin : nullptr;
-    a.weight = r.weight ? r.weight->value.as<T>() : nullptr;
-    a.bias = r.bias ? r.bias->value.as<T>() : nullptr;
-    a.eps = T(eps);
+    a.gamma = gamma ? gamma->value.as<Real<T>>() : nullptr;
+    a.row_scale = row_scale ? row_scale.as<Real<T>>() + r.begin : nullptr;
+    a.weight = r.weight ? r.weight->value.as<Real<T>>() : nullptr;
+    a.bias = r.bias ? r.bias->value.as<Real<T>>() : nullptr;
+    a.eps = Real<T>(eps);
     return a;
   };
   const auto part = []<class T>(Tensor t, const NormRange& r) -> T* {
@@ -70,7 +71,7 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
       residual_norm_forward<T>(q, part_args.template operator()<T>(r), part.template operator()<T>(x->value, r),
                                part.template operator()<T>(h->value, r), part.template operator()<T>(y->value, r),
                                norm ? part.template operator()<T>(n->value, r) : nullptr,
-                               part.template operator()<T>(mean, r), part.template operator()<T>(rstd, r));
+                               part.template operator()<Real<T>>(mean, r), part.template operator()<Real<T>>(rstd, r));
   });
   const bool wanted = tape.wants(y) || (n && tape.wants(n));
   if (!wanted) {
@@ -101,16 +102,14 @@ ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_sca
         Tensor db = with_norm ? tape.grad(r.bias, &add) : Tensor{};
         residual_norm_backward<T>(q, 
             a, part.template operator()<T>(h->value, r), part.template operator()<T>(y->value, r),
-            part.template operator()<T>(mean, r), part.template operator()<T>(rstd, r),
+            part.template operator()<Real<T>>(mean, r), part.template operator()<Real<T>>(rstd, r),
             part.template operator()<T>(dy, r), with_norm ? part.template operator()<T>(n->grad, r) : nullptr,
-            part.template operator()<T>(dx, r), part.template operator()<T>(dh, r), dgamma.as<T>(), dw.as<T>(), db.as<T>());
+            part.template operator()<T>(dx, r), part.template operator()<T>(dh, r), dgamma.as<Real<T>>(), dw.as<Real<T>>(), db.as<Real<T>>());
       }
       if (borrowed) {
         if (x->needs_grad) {  // x had other readers already
           Tensor target = tape.grad(x, &add);
-          T* t = target.as<T>();
-          const T* s = dx.as<T>();
-          for (int64_t i = 0; i < target.count(); ++i) t[i] = add ? t[i] + s[i] : s[i];
+          mome::add<T>(q, target.count(), dx.as<T>(), add, target.as<T>());
         }
         tape.free(dx);
       }

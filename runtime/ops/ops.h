@@ -16,7 +16,7 @@
 namespace mome {
 
 /// What a product reads of a weight.
-inline const Tensor& operand(const Var* weight) { return weight->value; }
+inline const Tensor& operand(const Var* weight) { return weight->operand(); }
 
 /// y = x W^T + b;  x [R, K], weight [N, K], bias [1, N] or null.
 Var* linear(Tape& tape, Var* x, Var* weight, Var* bias);

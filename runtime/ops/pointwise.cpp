@@ -1,6 +1,6 @@
-#include <cmath>
-
 #include "kernels/dropout/dropout.h"
+#include "kernels/linear/linear.h"
+#include "kernels/pointwise/pointwise.h"
 #include "runtime/ops/ops.h"
 
 namespace mome {
@@ -22,24 +22,36 @@ Var* gelu(Tape& tape, Var* x, Gelu kind) {
   return y;
 }
 
-// Only the pooler uses it, on one row a pair: too small to be worth a kernel of its own.
 Var* tanh(Tape& tape, Var* x) {
   const DType dtype = x->value.dtype;
+  const int64_t count = x->value.count();
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    const T* in = x->value.as<T>();
-    T* out = y->value.as<T>();
-    for (int64_t i = 0; i < x->value.count(); ++i) out[i] = std::tanh(in[i]);
-  });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { tanh_forward<T>(q, count, x->value.as<T>(), y->value.as<T>()); });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      const T *out = y->value.as<T>(), *dy = y->grad.as<T>();
-      T* d = dx.as<T>();
-      for (int64_t i = 0; i < dx.count(); ++i) d[i] = dy[i] * (1 - out[i] * out[i]);
+      tanh_backward<T>(q, count, y->value.as<T>(), y->grad.as<T>(), dx.as<T>());
+    });
+  });
+  return y;
+}
+
+Var* add_row(Tape& tape, Var* x, Var* row) {
+  const int64_t rows = x->rows(), width = x->cols();
+  const DType dtype = x->value.dtype;
+  Var* y = tape.output(rows, width, dtype, {x, row});
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    add_row<T>(q, rows, width, x->value.as<T>(), row->value.as<Real<T>>(), y->value.as<T>());
+  });
+  if (!tape.wants(y)) return y;
+  tape.record({y}, {}, [=, &tape] {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+      bool add = false;
+      if (Tensor dr = tape.grad(row, &add)) column_sums<T>(q, rows, width, y->grad.as<T>(), width, dr.as<Real<T>>());
+      if (!tape.move_grad(y, x) && x->needs_grad) throw std::logic_error("add_row: x has another reader");
     });
   });
   return y;
