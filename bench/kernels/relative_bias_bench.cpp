@@ -14,9 +14,9 @@ void relative_bias_bench(benchmark::State& state, bool forward) {
   std::vector<float> table = numbers(index.table_rows * ld), bias = numbers(entries);
   for (auto _ : state) {
     if (forward)
-      relative_bias_forward(cpu, index, table.data(), ld, heads, heads, bias.data());
+      relative_bias_forward(cpu, view(index), table.data(), ld, heads, heads, bias.data());
     else
-      relative_bias_backward(cpu, index, bias.data(), heads, table.data(), ld, heads);
+      relative_bias_backward(cpu, view(index), bias.data(), heads, table.data(), ld, heads);
     benchmark::ClobberMemory();
   }
   set_bytes(state, 4.0 * double(entries + index.size * index.size));

@@ -12,8 +12,8 @@ namespace mome {
 
 template <class T, class Queue>
 void patch_embedding_forward(Queue&, int64_t batch, int64_t patches, int64_t width, const T* proj,
-                             const uint8_t* masked, const T* mask_token, const T* cls,
-                             const T* position, const T* type, T* x) {
+                             const uint8_t* masked, const Real<T>* mask_token, const Real<T>* cls,
+                             const Real<T>* position, const Real<T>* type, T* x) {
   const int64_t tokens = patches + 1;
   parallel_chunks(batch * tokens, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -30,8 +30,8 @@ void patch_embedding_forward(Queue&, int64_t batch, int64_t patches, int64_t wid
 
 template <class T, class Queue>
 void patch_embedding_backward(Queue&, int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
-                              const T* dx, T* dproj, T* dmask_token, T* dcls, T* dposition,
-                              T* dtype) {
+                              const T* dx, T* dproj, Real<T>* dmask_token, Real<T>* dcls, Real<T>* dposition,
+                              Real<T>* dtype) {
   const int64_t tokens = patches + 1;
   if (batch <= 0) return;
   // Three vectors a chunk: the sums for type and mask token, and room for one position's sum.

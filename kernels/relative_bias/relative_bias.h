@@ -24,14 +24,27 @@ struct RelativeIndex {
 /// the same unless grid = 0: a text-only layout of a model that has images).
 RelativeIndex make_relative_index(int64_t text, int64_t grid, int64_t table_grid);
 
-/// bias[h, i, j] = table[index[i,j], column + h]; table [A, ld], bias [H, M, M].
+/// The same as a queue's device has it.
+struct RelativeIndexView {
+  int64_t size = 0, table_rows = 0;
+  const int32_t *index = nullptr, *begin = nullptr, *inverse = nullptr;
+};
+/// Of the vectors themselves: for the CPU.
+inline RelativeIndexView view(const RelativeIndex& r) {
+  return {r.size, r.table_rows, r.index.data(), r.begin.data(), r.inverse.data()};
+}
+
+// Table, bias and their gradients are Real of the computation's dtype: instances double and float, on GPUs float.
+
+/// bias[h, i, j] = table[index[i,j], column + h]; table [A, ld], bias [H, M, M]. Reads the view's index.
 template <class T, class Queue>
-void relative_bias_forward(Queue& queue, const RelativeIndex& index, const T* table, int64_t ld, int64_t column,
+void relative_bias_forward(Queue& queue, const RelativeIndexView& index, const T* table, int64_t ld, int64_t column,
                            int64_t heads, T* bias);
 
-/// dtable[index[i,j], column + h] += dbias[h, i, j], summed in ascending position: deterministic.
+/// dtable[index[i,j], column + h] += dbias[h, i, j], summed in an order that only the index fixes: deterministic.
+/// Reads the view's begin and inverse.
 template <class T, class Queue>
-void relative_bias_backward(Queue& queue, const RelativeIndex& index, const T* dbias, int64_t heads, T* dtable,
+void relative_bias_backward(Queue& queue, const RelativeIndexView& index, const T* dbias, int64_t heads, T* dtable,
                             int64_t ld, int64_t column);
 
 }  // namespace mome

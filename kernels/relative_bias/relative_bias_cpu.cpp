@@ -76,7 +76,7 @@ RelativeIndex make_relative_index(int64_t text, int64_t grid, int64_t table_grid
 }
 
 template <class T, class Queue>
-void relative_bias_forward(Queue&, const RelativeIndex& index, const T* table, int64_t ld, int64_t column,
+void relative_bias_forward(Queue&, const RelativeIndexView& index, const T* table, int64_t ld, int64_t column,
                            int64_t heads, T* bias) {
   const int64_t size = index.size * index.size;
   parallel_chunks(heads * size, 8192, [&](int64_t begin, int64_t end) {
@@ -89,7 +89,7 @@ void relative_bias_forward(Queue&, const RelativeIndex& index, const T* table, i
 }
 
 template <class T, class Queue>
-void relative_bias_backward(Queue&, const RelativeIndex& index, const T* dbias, int64_t heads, T* dtable,
+void relative_bias_backward(Queue&, const RelativeIndexView& index, const T* dbias, int64_t heads, T* dtable,
                             int64_t ld, int64_t column) {
   const int64_t size = index.size * index.size;
   parallel_chunks(index.table_rows, 32, [&](int64_t begin, int64_t end) {
@@ -103,13 +103,13 @@ void relative_bias_backward(Queue&, const RelativeIndex& index, const T* dbias, 
   });
 }
 
-template void relative_bias_forward<float>(Cpu&, const RelativeIndex&, const float*, int64_t, int64_t,
+template void relative_bias_forward<float>(Cpu&, const RelativeIndexView&, const float*, int64_t, int64_t,
                                            int64_t, float*);
-template void relative_bias_forward<double>(Cpu&, const RelativeIndex&, const double*, int64_t, int64_t,
+template void relative_bias_forward<double>(Cpu&, const RelativeIndexView&, const double*, int64_t, int64_t,
                                             int64_t, double*);
-template void relative_bias_backward<float>(Cpu&, const RelativeIndex&, const float*, int64_t, float*,
+template void relative_bias_backward<float>(Cpu&, const RelativeIndexView&, const float*, int64_t, float*,
                                             int64_t, int64_t);
-template void relative_bias_backward<double>(Cpu&, const RelativeIndex&, const double*, int64_t, double*,
+template void relative_bias_backward<double>(Cpu&, const RelativeIndexView&, const double*, int64_t, double*,
                                              int64_t, int64_t);
 
 }  // namespace mome

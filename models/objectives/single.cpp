@@ -18,10 +18,19 @@ double Metrics::get(const std::string& name) const {
 Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena) {
   const ModelConfig& c = model.config();
   MOME_CHECK(batch.image_size == c.image_size);
-  Tensor patches = arena.tensor(batch.size * c.patches(), 3 * c.patch * c.patch, model.parameters().dtype());
-  dispatch(patches.dtype, [&]<class T>() {
-    patches_from_images<T>(cpu, batch.images.data(), batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
+  const uint8_t* images = batch.images.data();
+  Device& device = arena.device();
+  Tensor pixels;
+  if (!device.is_host()) {
+    pixels = arena.tensor(1, int64_t(batch.images.size()), DType::kU8);
+    device.upload(pixels.data, images, pixels.bytes());
+    images = pixels.as<uint8_t>();
+  }
+  Tensor patches = arena.tensor(batch.size * c.patches(), 3 * c.patch * c.patch, model.parameters().compute_dtype());
+  dispatch(device, patches.dtype, [&]<class T>(auto& q) {
+    patches_from_images<T>(q, images, batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
   });
+  if (pixels) arena.release(pixels.data);
   return patches;
 }
 

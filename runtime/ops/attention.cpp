@@ -78,22 +78,4 @@ Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t h
   return out;
 }
 
-Var* relative_bias(Tape& tape, Var* table, const RelativeIndex& index, int64_t layer, int64_t heads) {
-  const DType dtype = table->value.dtype;
-  MOME_CHECK(table->rows() == index.table_rows && table->cols() >= (layer + 1) * heads);
-  Var* bias = tape.output(heads, index.size * index.size, dtype, {table});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
-    relative_bias_forward<T>(queue, index, table->value.as<T>(), table->cols(), layer * heads, heads, bias->value.as<T>());
-  });
-  if (!tape.wants(bias)) return bias;
-  const RelativeIndex* i = &index;
-  tape.record({bias}, {}, [=, &tape] {
-    dispatch(tape.device(), dtype, [&]<class T>(auto& queue) {
-      bool add = false;
-      relative_bias_backward<T>(queue, *i, bias->grad.as<T>(), heads, tape.grad(table, &add).as<T>(), table->cols(), layer * heads);
-    });
-  });
-  return bias;
-}
-
 }  // namespace mome

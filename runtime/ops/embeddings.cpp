@@ -55,19 +55,21 @@ Var* patch_embedding(Tape& tape, Var* proj, int64_t batch, int64_t patches, Var*
   MOME_CHECK(proj->rows() == batch * patches);
   const DType dtype = proj->value.dtype;
   Var* x = tape.output(batch * (patches + 1), width, dtype, {proj, cls, position, type, masked ? mask_token : nullptr});
-  const uint8_t* mask = masked ? masked->data() : nullptr;
+  const uint8_t* mask = masked ? tape.on_device(*masked) : nullptr;
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    patch_embedding_forward<T>(q, batch, patches, width, proj->value.as<T>(), mask, mask ? mask_token->value.as<T>() : nullptr,
-                               cls->value.as<T>(), position ? position->value.as<T>() : nullptr,
-                               type ? type->value.as<T>() : nullptr, x->value.as<T>());
+    using R = Real<T>;
+    patch_embedding_forward<T>(q, batch, patches, width, proj->value.as<T>(), mask, mask ? mask_token->value.as<R>() : nullptr,
+                               cls->value.as<R>(), position ? position->value.as<R>() : nullptr, type->value.as<R>(),
+                               x->value.as<T>());
   });
   if (!tape.wants(x)) return x;
   tape.record({x}, {}, [=, &tape] {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+      using R = Real<T>;
       bool add = false;
-      const auto grad = [&](Var* v) { return v ? tape.grad(v, &add).as<T>() : nullptr; };
-      T* dproj = grad(proj);
+      T* dproj = tape.grad(proj, &add).as<T>();
       MOME_CHECK(!dproj || !add);
+      const auto grad = [&](Var* v) { return v ? tape.grad(v, &add).as<R>() : nullptr; };
       patch_embedding_backward<T>(q, batch, patches, width, mask, x->grad.as<T>(), dproj, mask ? grad(mask_token) : nullptr,
                                   grad(cls), grad(position), grad(type));
     });

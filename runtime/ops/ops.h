@@ -60,7 +60,8 @@ struct AttentionRows {
 /// separate queries q [Rq, D]. bias [H, M*M] or null. out [Rq, D].
 Var* attention(Tape& tape, Var* q, Var* kv, const AttentionRows& rows, int64_t heads, Var* bias, bool causal = false);
 
-/// Bias of one layer [H, M*M] from the table [A, H*L]: columns layer*H ….
+/// Bias of one layer [H, M*M] from the table [A, H*L]: columns layer*H …. In the table's dtype: a parameter's, whatever the
+/// dtype of the computation is. The index outlives the tape.
 Var* relative_bias(Tape& tape, Var* table, const RelativeIndex& index, int64_t layer, int64_t heads);
 
 /// out[r] = x[index[r]].

@@ -118,7 +118,7 @@ TEST_P(RelativeBias, ForwardGathersAndBackwardIsItsTranspose) {
   const int64_t m2 = r.size * r.size;
   const auto table = normal_vector<double>(r.table_rows * s.ld, 1);
   std::vector<double> bias(s.heads * m2);
-  relative_bias_forward(cpu, r, table.data(), s.ld, s.column, s.heads, bias.data());
+  relative_bias_forward(cpu, view(r), table.data(), s.ld, s.column, s.heads, bias.data());
   for (int64_t h = 0; h < s.heads; ++h)
     for (int64_t e = 0; e < m2; ++e)
       ASSERT_EQ(bias[h * m2 + e], table[r.index[e] * s.ld + s.column + h]);
@@ -126,7 +126,7 @@ TEST_P(RelativeBias, ForwardGathersAndBackwardIsItsTranspose) {
   const auto dbias = normal_vector<double>(s.heads * m2, 2);
   const auto earlier = normal_vector<double>(r.table_rows * s.ld, 3);
   std::vector<double> got = earlier, want = earlier;
-  relative_bias_backward(cpu, r, dbias.data(), s.heads, got.data(), s.ld, s.column);
+  relative_bias_backward(cpu, view(r), dbias.data(), s.heads, got.data(), s.ld, s.column);
   for (int64_t h = 0; h < s.heads; ++h)
     for (int64_t e = 0; e < m2; ++e) want[r.index[e] * s.ld + s.column + h] += dbias[h * m2 + e];
   EXPECT_TRUE(testing::close_to(got, want, 1e-14));
@@ -139,8 +139,8 @@ TEST_P(RelativeBias, ForwardGathersAndBackwardIsItsTranspose) {
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     auto dtable = testing::cast<float>(earlier);
     std::vector<float> b(s.heads * m2);
-    relative_bias_forward(cpu, r, testing::cast<float>(table).data(), s.ld, s.column, s.heads, b.data());
-    relative_bias_backward(cpu, r, testing::cast<float>(dbias).data(), s.heads, dtable.data(), s.ld,
+    relative_bias_forward(cpu, view(r), testing::cast<float>(table).data(), s.ld, s.column, s.heads, b.data());
+    relative_bias_backward(cpu, view(r), testing::cast<float>(dbias).data(), s.heads, dtable.data(), s.ld,
                            s.column);
     return testing::joined(b, dtable);
   }));
@@ -153,7 +153,7 @@ TEST_P(RelativeBias, FloatGradientErrsNoMoreThanTwiceThePlainForm) {
   const auto dbias = normal_vector<float>(s.heads * m2, 2);
   std::vector<float> got(r.table_rows * s.ld, 0), plain = got;
   std::vector<double> oracle(got.size(), 0);
-  relative_bias_backward(cpu, r, dbias.data(), s.heads, got.data(), s.ld, s.column);
+  relative_bias_backward(cpu, view(r), dbias.data(), s.heads, got.data(), s.ld, s.column);
   for (int64_t h = 0; h < s.heads; ++h)
     for (int64_t e = 0; e < m2; ++e) {
       const int64_t to = r.index[e] * s.ld + s.column + h;
@@ -168,11 +168,11 @@ TEST_P(RelativeBias, GradientMatchesFiniteDifferences) {
   const auto table = normal_vector<double>(r.table_rows * s.ld, 1);
   const auto weights = normal_vector<double>(s.heads * r.size * r.size, 2);
   std::vector<double> dtable(table.size(), 0);
-  relative_bias_backward(cpu, r, weights.data(), s.heads, dtable.data(), s.ld, s.column);
+  relative_bias_backward(cpu, view(r), weights.data(), s.heads, dtable.data(), s.ld, s.column);
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& x) {
         std::vector<double> bias(weights.size());
-        relative_bias_forward(cpu, r, x.data(), s.ld, s.column, s.heads, bias.data());
+        relative_bias_forward(cpu, view(r), x.data(), s.ld, s.column, s.heads, bias.data());
         return testing::weighted_sum(bias, weights);
       },
       table, dtable, 1e-9));
