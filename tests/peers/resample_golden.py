@@ -7,8 +7,8 @@ description, with scipy's RectBivariateSpline(kx=3, ky=3, s=0), which interp2d(k
 before scipy 1.14 took it away. Absolute positions: torch's bicubic interpolation.
 Needs scipy, numpy and torch; the tests need only the file.  python3 tests/peers/resample_golden.py
 
-A case is a line "geometric SOURCE TARGET Q" or "bicubic SOURCE TARGET" (points of a side) and a line of the
-result, row-major, of the grid z[y][x] = sin(1.3 y + 0.2) + 0.1 x cos(0.7 x y).
+A case is a line "geometric SOURCE TARGET Q" or "bicubic SOURCE TARGET" (points of a side) and a
+line of the result, row-major, of the grid z[y][x] = sin(1.3 y + 0.2) + 0.1 x cos(0.7 x y).
 """
 import math
 import pathlib
