@@ -42,6 +42,7 @@ void convert(const Arguments& a) {
       c.text_length);
   print_names("dropped", report.dropped);
   print_names("missing, will start fresh", report.keys.missing);
+  print_names("kept for the official code, not read here", report.keys.official);
   print_names("kept without a place in this model", report.keys.unexpected);
 }
 

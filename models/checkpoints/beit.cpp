@@ -76,7 +76,7 @@ std::vector<std::string> import_beit(NamedTensors& tensors) {
     }
     NamedTensor renamed = tensor;
     renamed.name = vlmo_name(tensor.name);
-    result.put(std::move(renamed));
+    result.list.push_back(std::move(renamed));
   }
   tensors = std::move(result);
   return dropped;

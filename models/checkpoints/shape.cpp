@@ -76,6 +76,23 @@ bool has_prefix(const NamedTensors& file, std::string_view prefix) {
   return false;
 }
 
+/// A description is text that anyone may have written: sizes whose products overflow are refused.
+void check_limits(const std::string& path, const ModelConfig& c) {
+  const auto within = [&](const char* key, int64_t value, int64_t largest) {
+    if (value > largest)
+      fail("{}: metadata \"{}\": {} is {}; expected {} or less", path, kModelKey, key, value,
+           largest);
+  };
+  within("image_size", c.image_size, 1 << 16);
+  within("patch", c.patch, 1 << 12);
+  within("width", c.width, 1 << 16);
+  within("layers", c.layers, 1 << 12);
+  within("mlp_ratio", c.mlp_ratio, 1 << 8);
+  within("text_length", c.text_length, 1 << 24);
+  within("vocabulary", c.vocabulary, 1 << 28);
+  within("itc_dim", c.itc_dim, 1 << 24);
+}
+
 }  // namespace
 
 std::string describe(const ModelShape& shape) {
@@ -106,6 +123,7 @@ ModelShape parse_description(const std::string& path, const std::string& text) {
     fail("{}: metadata \"{}\" does not describe a model: {}", path, kModelKey, e.what());
   }
   check(shape.config);
+  check_limits(path, shape.config);
   return shape;
 }
 

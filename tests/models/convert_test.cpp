@@ -340,6 +340,24 @@ TEST_F(ConvertTest, PairsOfImagesHaveAThirdType) {
   EXPECT_EQ(tensors.at("token_type_embeddings.weight").shape[0], 3);
 }
 
+TEST_F(ConvertTest, DescriptionsOfImpossibleModelsAreRefused) {
+  NamedTensors tensors = official(small(), ModelParts::stage_text());
+  const auto error = [&](const std::string& text) {
+    tensors.metadata[kModelKey] = text;
+    return error_of([&] { infer_shape(tensors); });
+  };
+  ModelConfig c = small();
+  EXPECT_EQ(error(describe({c, ModelParts()})), "");
+  c.width = int64_t{1} << 40;
+  EXPECT_NE(
+      error(describe({c, ModelParts()})).find("width is 1099511627776; expected 65536 or less"),
+      std::string::npos);
+  EXPECT_NE(error("{").find("does not describe a model"), std::string::npos);
+  EXPECT_NE(error("{\"shape\": {\"width\": \"x\"}}").find("does not describe a model"),
+            std::string::npos);
+  EXPECT_NE(error("{\"shape\": {}}").find("does not describe a model"), std::string::npos);
+}
+
 TEST_F(ConvertTest, ImpossibleTablesAreNamed) {
   NamedTensors tensors = official(small(), ModelParts::stage_text());
   tensors.put(
