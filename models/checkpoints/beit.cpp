@@ -64,7 +64,8 @@ bool is_beit(const NamedTensors& tensors) { return tensors.find("blocks.0.mlp.fc
 std::vector<std::string> import_beit(NamedTensors& tensors) {
   int64_t blocks = 0;
   while (tensors.find(fmt::format("blocks.{}.norm1.weight", blocks))) ++blocks;
-  NamedTensors result{tensors.path, tensors.wrapper, tensors.metadata, {}};
+  NamedTensors result = tensors;
+  result.list.clear();
   if (const auto tables = tables_of(tensors, blocks); !tables.empty())
     result.put(joined_table(tensors, tables));
   std::vector<std::string> dropped;

@@ -47,6 +47,7 @@ ConvertReport convert_checkpoint(NamedTensors& tensors, const ConvertOptions& op
   ConvertReport report;
   strip_prefixes(tensors);
   report.beit = take_names(tensors, options.from, report.dropped);
+  report.dropped.insert(report.dropped.begin(), tensors.ignored.begin(), tensors.ignored.end());
   for (std::string& name : remove_index_buffers(tensors)) report.dropped.push_back(std::move(name));
   ModelShape& shape = report.shape;
   shape = infer_shape(tensors, options.heads);

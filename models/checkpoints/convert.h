@@ -22,7 +22,7 @@ struct ConvertOptions {
 struct ConvertReport {
   bool beit = false;
   ModelShape shape;                  ///< of the result
-  std::vector<std::string> dropped;  ///< tensors of the input that VLMo has no use for
+  std::vector<std::string> dropped;  ///< of the input: no tensors, or VLMo has no use for them
   KeyReport keys;                    ///< of the result; `missing` will start fresh
 };
 

@@ -76,6 +76,13 @@ bool has_prefix(const NamedTensors& file, std::string_view prefix) {
   return false;
 }
 
+/// Blocks "transformer.blocks.0." … without a gap.
+int64_t count_blocks(const NamedTensors& tensors) {
+  int64_t blocks = 0;
+  while (has_prefix(tensors, fmt::format("transformer.blocks.{}.", blocks))) ++blocks;
+  return blocks;
+}
+
 /// A description is text that anyone may have written: sizes whose products overflow are refused.
 void check_limits(const std::string& path, const ModelConfig& c) {
   const auto within = [&](const char* key, int64_t value, int64_t largest) {
@@ -146,12 +153,6 @@ ModelConfig published_config(const std::string& name, int64_t image_size) {
 int64_t grid_of_table_rows(int64_t rows) {
   const int64_t side = rows > kTextTableRows ? square_root(rows - kTextTableRows) : 0;
   return side % 2 == 1 ? (side + 1) / 2 : 0;
-}
-
-int64_t count_blocks(const NamedTensors& tensors) {
-  int64_t blocks = 0;
-  while (has_prefix(tensors, fmt::format("transformer.blocks.{}.", blocks))) ++blocks;
-  return blocks;
 }
 
 ModelShape infer_shape(const NamedTensors& file, int64_t heads) {

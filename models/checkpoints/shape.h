@@ -36,7 +36,4 @@ int64_t grid_of_table_rows(int64_t rows);
 /// Rows of the table behind its image part: 3 for the class token and 394 for text.
 inline constexpr int64_t kTextTableRows = 397;
 
-/// Blocks "transformer.blocks.0." … without a gap.
-int64_t count_blocks(const NamedTensors& tensors);
-
 }  // namespace mome

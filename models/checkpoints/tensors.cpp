@@ -88,6 +88,7 @@ NamedTensors read_tensors(const std::string& path, bool verify) {
     const auto file = std::make_shared<const TorchFile>(path);
     if (verify) file->verify();
     tensors.wrapper = file->wrapper();
+    tensors.ignored = file->ignored();
     take_views(tensors, file);
   } else {
     const auto file = std::make_shared<const SafeTensors>(path);

@@ -21,6 +21,7 @@ struct NamedTensors {
   std::string path;     ///< for messages
   std::string wrapper;  ///< of a PyTorch file: the key that the state dict lay under; else ""
   std::map<std::string, std::string> metadata;  ///< of a safetensors file
+  std::vector<std::string> ignored;             ///< of a PyTorch file: entries that are no tensors
   std::vector<NamedTensor> list;
 
   /// Null if there is none of this name. Linear in the number of tensors, a few hundred.

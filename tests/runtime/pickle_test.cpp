@@ -40,7 +40,8 @@ std::string refused_name(const std::string& name) {
 
 TEST(Pickle, ScalarsContainersAndTheMemo) {
   const std::string program =
-      "\x80\x02}q\0(K\x07J\xfe\xff\xff\xff\x8a\x02\xff\xfeM\x01\x02X\x02\0\0\0hi]q\x01(N\x88\x89h\0eG\0\0\0\0\0\0\0\0h\x01u."s;
+      "\x80\x02}q\0(K\x07J\xfe\xff\xff\xff\x8a\x02\xff\xfeM\x01\x02X\x02\0\0\0hi"
+      "]q\x01(N\x88\x89h\0eG\0\0\0\0\0\0\0\0h\x01u."s;
   const Pickle p = read(program);  // its texts lie in the program
   ASSERT_EQ(p.root().kind, Kind::kDict);
   const auto& items = p.root().items;
