@@ -11,6 +11,7 @@ namespace mome {
 
 void add_bench_command(CLI::App& app);
 void add_config_command(CLI::App& app);
+void add_convert_command(CLI::App& app);
 void add_data_command(CLI::App& app);
 void add_embed_command(CLI::App& app);
 void add_evaluate_command(CLI::App& app);

@@ -1,4 +1,4 @@
-// `mome info FILE`: what a safetensors checkpoint holds.
+// `mome info FILE`: what a checkpoint holds, of safetensors or PyTorch.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "runtime/io/safetensors.h"
+#include "models/checkpoints/tensors.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -18,24 +18,24 @@ struct Totals {
   uint64_t bytes = 0;
 };
 
-Totals totals_of(const SafeTensors& file) {
+Totals totals_of(const NamedTensors& file) {
   Totals totals;
-  for (const auto& tensor : file.tensors()) {
+  for (const auto& tensor : file.list) {
     totals.parameters += tensor.elements;
     totals.bytes += tensor.bytes;
   }
   return totals;
 }
 
-void print_json(const SafeTensors& file) {
+void print_json(const NamedTensors& file) {
   nlohmann::ordered_json root;
   const Totals totals = totals_of(file);
-  root["file"] = file.path();
+  root["file"] = file.path;
   root["parameters"] = totals.parameters;
   root["bytes"] = totals.bytes;
-  root["metadata"] = file.metadata();
+  root["metadata"] = file.metadata;
   root["tensors"] = nlohmann::ordered_json::array();
-  for (const auto& tensor : file.tensors())
+  for (const auto& tensor : file.list)
     root["tensors"].push_back({{"name", tensor.name},
                                {"dtype", tensor.dtype},
                                {"shape", tensor.shape},
@@ -44,30 +44,32 @@ void print_json(const SafeTensors& file) {
   fmt::print("{}\n", root.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-void print_table(const SafeTensors& file) {
+void print_table(const NamedTensors& file) {
   size_t width = 4;
-  for (const auto& tensor : file.tensors()) width = std::max(width, tensor.name.size());
+  for (const auto& tensor : file.list) width = std::max(width, tensor.name.size());
   fmt::print("{:<{}}  {:<5}  {:>12}  shape\n", "name", width, "dtype", "parameters");
-  for (const auto& tensor : file.tensors())
+  for (const auto& tensor : file.list)
     fmt::print("{:<{}}  {:<5}  {:>12}  [{}]\n", tensor.name, width, tensor.dtype, tensor.elements,
                fmt::join(tensor.shape, ", "));
   const Totals totals = totals_of(file);
-  fmt::print("\n{} tensors, {} parameters, {:.1f} MiB\n", file.tensors().size(), totals.parameters,
+  fmt::print("\n{} tensors, {} parameters, {:.1f} MiB\n", file.list.size(), totals.parameters,
              static_cast<double>(totals.bytes) / (1 << 20));
-  for (const auto& [key, value] : file.metadata()) fmt::print("{}: {}\n", key, value);
+  for (const auto& [key, value] : file.metadata) fmt::print("{}: {}\n", key, value);
 }
 
 }  // namespace
 
 void add_info_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "info", "List a safetensors checkpoint: tensors, dtypes, shapes, parameters and metadata.");
+  CLI::App* command = app.add_subcommand("info",
+                                         "List a checkpoint (safetensors or PyTorch): tensors, "
+                                         "dtypes, shapes, parameters and metadata.");
   auto path = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  command->add_option("FILE", *path, "The checkpoint, a .safetensors file")->required();
+  command->add_option("FILE", *path, "The checkpoint: .safetensors, or what torch.save wrote")
+      ->required();
   command->add_flag("--json", *json, "Print one JSON object, for programs");
   command->callback([path, json] {
-    const SafeTensors file(*path);
+    const NamedTensors file = read_tensors(*path);
     *json ? print_json(file) : print_table(file);
   });
 }

@@ -1,13 +1,7 @@
 #include "runtime/io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -144,60 +138,22 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
   file.commit();
 }
 
-SafeTensors::SafeTensors(const std::string& path) : path_(path) {
-  map_file();
-  try {
-    read_header();
-  } catch (...) {  // No destructor runs for an object whose constructor throws.
-    ::munmap(const_cast<std::byte*>(mapping_), mapping_bytes_);
-    throw;
-  }
-}
-
-SafeTensors::SafeTensors(SafeTensors&& other) noexcept
-    : path_(std::move(other.path_)),
-      mapping_(std::exchange(other.mapping_, nullptr)),
-      mapping_bytes_(other.mapping_bytes_),
-      tensors_(std::move(other.tensors_)),
-      index_(std::move(other.index_)),
-      metadata_(std::move(other.metadata_)) {}
-
-SafeTensors::~SafeTensors() {
-  if (mapping_ != nullptr) ::munmap(const_cast<std::byte*>(mapping_), mapping_bytes_);
-}
-
-void SafeTensors::map_file() {
-  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("{}: cannot open for reading: {}", path_, std::strerror(errno));
-  struct stat status;
-  void* mapping = MAP_FAILED;
-  int error = 0;
-  if (::fstat(fd, &status) != 0) {
-    error = errno;
-  } else if (S_ISREG(status.st_mode) && status.st_size >= static_cast<off_t>(kLengthBytes)) {
-    mapping_bytes_ = static_cast<size_t>(status.st_size);
-    mapping = ::mmap(nullptr, mapping_bytes_, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapping == MAP_FAILED) error = errno;
-  }
-  ::close(fd);
-  if (error != 0) fail("{}: cannot read: {}", path_, std::strerror(error));
-  if (!S_ISREG(status.st_mode))
-    fail("{}: expected a safetensors file, not a folder or device", path_);
-  if (mapping == MAP_FAILED)
-    fail("{}: {} bytes; a safetensors file has at least {}", path_, status.st_size, kLengthBytes);
-  mapping_ = static_cast<const std::byte*>(mapping);
+SafeTensors::SafeTensors(const std::string& path)
+    : path_(path), file_(path, kLengthBytes, "a safetensors file") {
+  read_header();
 }
 
 void SafeTensors::read_header() {
+  const std::byte* mapping = file_.bytes().data();
   uint64_t length;
-  std::memcpy(&length, mapping_, sizeof length);
-  const uint64_t behind = mapping_bytes_ - kLengthBytes;
+  std::memcpy(&length, mapping, sizeof length);
+  const uint64_t behind = file_.bytes().size() - kLengthBytes;
   if (length > kMaxHeaderBytes || length > behind)
     fail("{}: header of {} bytes, but {} follow: not a safetensors file, or cut short", path_,
          length, behind);
-  const char* begin = reinterpret_cast<const char*>(mapping_) + kLengthBytes;
+  const char* begin = reinterpret_cast<const char*>(mapping) + kLengthBytes;
   const json header = parse_header(path_, begin, begin + length);
-  const std::byte* data = mapping_ + kLengthBytes + length;
+  const std::byte* data = mapping + kLengthBytes + length;
   const uint64_t data_bytes = behind - length;
 
   for (const auto& [name, value] : header.items()) {

@@ -13,6 +13,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/io/mapped_file.h"
+#include "runtime/io/tensor_view.h"
+
 namespace mome {
 
 /// A tensor to write: `data` holds product(shape) elements of the dtype, contiguous.
@@ -41,22 +44,10 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
 /// within the file and no two overlap. Views live as long as this object.
 class SafeTensors {
  public:
-  struct View {
-    std::string name;
-    std::string dtype;
-    std::vector<int64_t> shape;
-    const std::byte* data;  ///< files of other writers need not be aligned: copy with memcpy
-    size_t bytes;
-    int64_t elements;
-  };
+  using View = TensorView;
 
   /// Errors name the file, the tensor, and what was expected.
   explicit SafeTensors(const std::string& path);
-  ~SafeTensors();
-  SafeTensors(SafeTensors&& other) noexcept;
-  SafeTensors& operator=(SafeTensors&&) = delete;
-  SafeTensors(const SafeTensors&) = delete;
-  SafeTensors& operator=(const SafeTensors&) = delete;
 
   /// In the order of their bytes in the file.
   const std::vector<View>& tensors() const { return tensors_; }
@@ -66,12 +57,10 @@ class SafeTensors {
   const std::string& path() const { return path_; }
 
  private:
-  void map_file();
   void read_header();
 
   std::string path_;
-  const std::byte* mapping_ = nullptr;
-  size_t mapping_bytes_ = 0;
+  MappedFile file_;
   std::vector<View> tensors_;
   std::unordered_map<std::string, size_t> index_;
   std::map<std::string, std::string> metadata_;

@@ -1,0 +1,81 @@
+#include "models/checkpoints/keys.h"
+
+#include <algorithm>
+
+#include "runtime/core/error.h"
+
+namespace mome {
+namespace {
+
+constexpr const char* kTypes = "token_type_embeddings.weight";
+
+bool starts_any(std::string_view name, std::initializer_list<const char*> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const char* prefix) { return name.starts_with(prefix); });
+}
+
+/// The position table is in the files of relative models too, which never read it; the pooler is in
+/// those of every stage.
+bool is_official(std::string_view name) {
+  return starts_any(name, {"text_embeddings.position_embeddings.", "text_embeddings.position_ids",
+                           "pooler.dense.", "vqa_classifier.", "nlvr2_classifier.",
+                           "relative_position_index", "text_relative_position_index",
+                           "text_imag_relative_position_index", "transformer.mask_token",
+                           "mlm_score.", "itm_score.", "itc_", "logit_scale", "logit_vl_scale"});
+}
+
+bool has_pair_types(const NamedTensors& file, const Parameter& p, const NamedTensor& t) {
+  return p.name == kTypes && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
+         t.shape[1] == p.shape[1] && file.find("nlvr2_classifier.0.weight") != nullptr;
+}
+
+std::string listing(const char* title, const std::vector<std::string>& names) {
+  return names.empty()
+             ? ""
+             : fmt::format("\n{} ({}):\n  {}", title, names.size(), fmt::join(names, "\n  "));
+}
+
+}  // namespace
+
+KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tensors) {
+  KeyReport report;
+  for (const Parameter& p : parameters.list()) {
+    const NamedTensor* t = tensors.find(p.name);
+    if (!t)
+      report.missing.push_back(p.name);
+    else if (t->shape != p.shape && !has_pair_types(tensors, p, *t))
+      report.mismatched.push_back(
+          fmt::format("{}: {}, expected {}", p.name, shape_text(t->shape), shape_text(p.shape)));
+  }
+  for (const NamedTensor& t : tensors.list)
+    if (parameters.find(t.name) < 0)
+      (is_official(t.name) ? report.official : report.unexpected).push_back(t.name);
+  return report;
+}
+
+void require_keys(const KeyReport& report, const std::string& path, bool allow_missing) {
+  const bool missing = !report.missing.empty() && !allow_missing;
+  if (!missing && report.mismatched.empty()) return;
+  fail("{}: its tensors are not those of the model{}{}{}{}", path,
+       listing("of another shape", report.mismatched),
+       missing ? listing("missing", report.missing) : "",
+       listing("without a place in the model", report.unexpected),
+       missing ? "\n--allow-missing goes on without the missing ones, which then start fresh" : "");
+}
+
+KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, bool allow_missing) {
+  ParameterSet& parameters = model.parameters();
+  KeyReport report = compare_keys(parameters, tensors);
+  require_keys(report, tensors.path, allow_missing);
+  const std::string dtype = parameters.dtype() == DType::kF64 ? "F64" : "F32";
+  for (size_t i = 0; i < parameters.list().size(); ++i) {
+    const NamedTensor* found = tensors.find(parameters.list()[i].name);
+    if (!found) continue;
+    const NamedTensor tensor = cast(tensors, *found, dtype);
+    const Tensor to = parameters.value(int(i));
+    std::memcpy(to.data, tensor.data, to.bytes());  // of a longer type table the first rows
+  }
+  return report;
+}
+
+}  // namespace mome

@@ -1,0 +1,154 @@
+#include "models/checkpoints/tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "kernels/common/half.h"
+#include "runtime/core/error.h"
+#include "runtime/io/safetensors.h"
+#include "runtime/io/torch_file.h"
+
+namespace mome {
+namespace {
+
+template <class File>
+void take_views(NamedTensors& to, std::shared_ptr<const File> file) {
+  for (const TensorView& view : file->tensors()) to.list.push_back({view, file});
+}
+
+/// Calls visitor(T{}) with the C++ type of a dtype of floats.
+template <class F>
+void with_type(const NamedTensors& file, std::string_view name, std::string_view dtype, F visitor) {
+  if (dtype == "F32") return visitor(float{});
+  if (dtype == "F64") return visitor(double{});
+  if (dtype == "F16") return visitor(half{});
+  if (dtype == "BF16") return visitor(bf16{});
+  fail("{}: tensor `{}` is {}; expected F32, F16, BF16 or F64", file.path, name, dtype);
+}
+
+template <class T>
+double widen(T value) {
+  if constexpr (std::is_same_v<T, double>)
+    return value;
+  else
+    return to_float(value);
+}
+
+/// One rounding, to nearest even. From double to 16 bits by way of float there would be two: the
+/// float is made odd where it is inexact, which keeps a tie from being one by mistake (Boldo and
+/// Melquiond 2008, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding
+/// to odd").
+template <class T>
+T narrow(double value) {
+  if constexpr (std::is_same_v<T, double>) {
+    return value;
+  } else if constexpr (std::is_same_v<T, float>) {
+    return static_cast<float>(value);
+  } else {
+    float rounded = static_cast<float>(value);
+    if (std::isfinite(rounded) && rounded != value && (std::bit_cast<uint32_t>(rounded) & 1) == 0) {
+      const double direction = value > rounded ? HUGE_VAL : -HUGE_VAL;
+      rounded = std::nextafterf(rounded, static_cast<float>(direction));
+    }
+    return from_float<T>(rounded);
+  }
+}
+
+}  // namespace
+
+const NamedTensor* NamedTensors::find(std::string_view name) const {
+  for (const NamedTensor& tensor : list)
+    if (tensor.name == name) return &tensor;
+  return nullptr;
+}
+
+const NamedTensor& NamedTensors::at(std::string_view name) const {
+  if (const NamedTensor* tensor = find(name)) return *tensor;
+  fail("{}: tensor `{}` is missing", path, name);
+}
+
+void NamedTensors::put(NamedTensor tensor) {
+  for (NamedTensor& old : list)
+    if (old.name == tensor.name) {
+      old = std::move(tensor);
+      return;
+    }
+  list.push_back(std::move(tensor));
+}
+
+void NamedTensors::remove(std::string_view name) {
+  std::erase_if(list, [&](const NamedTensor& tensor) { return tensor.name == name; });
+}
+
+NamedTensors read_tensors(const std::string& path, bool verify) {
+  NamedTensors tensors;
+  tensors.path = path;
+  if (looks_like_torch(path)) {
+    const auto file = std::make_shared<const TorchFile>(path);
+    if (verify) file->verify();
+    tensors.wrapper = file->wrapper();
+    tensors.ignored = file->ignored();
+    take_views(tensors, file);
+  } else {
+    const auto file = std::make_shared<const SafeTensors>(path);
+    tensors.metadata = file->metadata();
+    take_views(tensors, file);
+  }
+  return tensors;
+}
+
+void strip_prefixes(NamedTensors& tensors) {
+  constexpr std::string_view kPrefixes[] = {"module.", "_forward_module.", "model."};
+  for (bool again = !tensors.list.empty(); again;) {
+    again = false;
+    for (const std::string_view prefix : kPrefixes) {
+      if (!std::all_of(tensors.list.begin(), tensors.list.end(),
+                       [&](const NamedTensor& t) { return t.name.starts_with(prefix); }))
+        continue;
+      for (NamedTensor& tensor : tensors.list) tensor.name.erase(0, prefix.size());
+      again = true;
+    }
+  }
+}
+
+bool is_float(std::string_view dtype) {
+  return dtype == "F64" || dtype == "F32" || dtype == "F16" || dtype == "BF16";
+}
+
+std::vector<double> float_values(const NamedTensors& file, const NamedTensor& tensor) {
+  std::vector<double> values(static_cast<size_t>(tensor.elements));
+  with_type(file, tensor.name, tensor.dtype, [&]<class T>(T value) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      std::memcpy(&value, tensor.data + i * sizeof value, sizeof value);
+      values[i] = widen(value);
+    }
+  });
+  return values;
+}
+
+NamedTensor make_floats(const NamedTensors& file, std::string name, const std::string& dtype,
+                        std::vector<int64_t> shape, const std::vector<double>& values) {
+  NamedTensor result;
+  with_type(file, name, dtype, [&]<class T>(T) {
+    std::vector<T> rounded(values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      rounded[i] = narrow<T>(values[i]);
+      if (std::isinf(widen(rounded[i])) && !std::isinf(values[i]))
+        fail("{}: tensor `{}`: {} is too large for {}", file.path, name, values[i], dtype);
+    }
+    result = make_tensor(std::move(name), dtype, std::move(shape), std::move(rounded));
+  });
+  return result;
+}
+
+NamedTensor cast(const NamedTensors& file, const NamedTensor& tensor, const std::string& dtype) {
+  if (tensor.dtype == dtype) return tensor;
+  return make_floats(file, tensor.name, dtype, tensor.shape, float_values(file, tensor));
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+}  // namespace mome
