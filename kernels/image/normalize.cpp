@@ -29,9 +29,9 @@ void patches_from_images(Queue&, const uint8_t* images, int64_t batch, int size,
   });
 }
 
-template void patches_from_images<float>(Cpu&, const uint8_t*, int64_t, int, int, const Normalization&,
-                                         float*);
-template void patches_from_images<double>(Cpu&, const uint8_t*, int64_t, int, int, const Normalization&,
-                                          double*);
+template void patches_from_images<float>(Cpu&, const uint8_t*, int64_t, int, int,
+                                         const Normalization&, float*);
+template void patches_from_images<double>(Cpu&, const uint8_t*, int64_t, int, int,
+                                          const Normalization&, double*);
 
 }  // namespace mome

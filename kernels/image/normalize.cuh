@@ -9,12 +9,14 @@ struct PixelValues {
   float value[3][256];
 };
 
-/// A block owns a band of S / p patches: p whole pixel rows in, S / p whole matrix rows out. A thread takes N pixels side by
-/// side: 3N bytes in as three packs, a pack out in each channel's plane. The values are looked up in shared memory, where
-/// lanes that ask for different bytes need not wait for one another (in constant memory they would). Bytes per element: 1
-/// read, sizeof(T) written: bound by memory.
+/// A block owns a band of S / p patches: p whole pixel rows in, S / p whole matrix rows out. A
+/// thread takes N pixels side by side: 3N bytes in as three packs, a pack out in each channel's
+/// plane. The values are looked up in shared memory, where lanes that ask for different bytes need
+/// not wait for one another (in constant memory they would). Bytes per element: 1 read, sizeof(T)
+/// written: bound by memory.
 template <class T, int N>
-__global__ void patches_from_images_kernel(PixelValues values, const uint8_t* images, int size, int patch, T* out) {
+__global__ void patches_from_images_kernel(PixelValues values, const uint8_t* images, int size,
+                                           int patch, T* out) {
   SHARED(float, value, 3 * 256);
   for (int i = threadIdx.x; i < 3 * 256; i += blockDim.x) value[i] = values.value[i / 256][i % 256];
   __syncthreads();

@@ -4,12 +4,13 @@
 
 namespace mome::MOME_DEVICE {
 
-/// x[b, t] = (cls, mask_token or proj[b, t-1]) + position[t] + type; a warp walks a row. Bytes per element of s bytes: 2s (the
-/// vectors stay in cache); 2 FLOPs: bound by memory.
+/// x[b, t] = (cls, mask_token or proj[b, t-1]) + position[t] + type; a warp walks a row. Bytes per
+/// element of s bytes: 2s (the vectors stay in cache); 2 FLOPs: bound by memory.
 template <class T, int N>
-__global__ void patch_embedding_forward_kernel(int64_t rows, int64_t patches, int64_t width, const T* proj, const uint8_t* masked,
-                                               const float* mask_token, const float* cls, const float* position, const float* type,
-                                               T* x) {
+__global__ void patch_embedding_forward_kernel(int64_t rows, int64_t patches, int64_t width,
+                                               const T* proj, const uint8_t* masked,
+                                               const float* mask_token, const float* cls,
+                                               const float* position, const float* type, T* x) {
   const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   if (row >= rows) return;
   const int64_t token = row % (patches + 1), patch = row / (patches + 1) * patches + token - 1;
@@ -49,15 +50,18 @@ __device__ __forceinline__ void add_pack(float* to, const Pack<float, N>& v) {
   store_pack<N>(to, total);
 }
 
-/// A warp owns (position, tile of 32 N columns) and walks the batch in order: dproj is dx or 0, and the sums over the batch
-/// are the position's gradient and its part of those of type and mask token (type_parts [P+1, D], mask_parts [P, D], to be
-/// added position after position). Null: not wanted. Bytes per element of s bytes: dx read and dproj written, 2s, and 8 / B
-/// of parts; 1 to 2 FLOPs: bound by memory. The arrays do not overlap, so that loads of the next images need not wait for
+/// A warp owns (position, tile of 32 N columns) and walks the batch in order: dproj is dx or 0, and
+/// the sums over the batch are the position's gradient and its part of those of type and mask token
+/// (type_parts [P+1, D], mask_parts [P, D], to be added position after position). Null: not wanted.
+/// Bytes per element of s bytes: dx read and dproj written, 2s, and 8 / B of parts; 1 to 2 FLOPs:
+/// bound by memory. The arrays do not overlap, so that loads of the next images need not wait for
 /// the stores of this one.
 template <class T, int N>
-__global__ void patch_embedding_backward_kernel(int64_t batch, int64_t patches, int64_t width, const uint8_t* __restrict__ masked,
-                                                const T* __restrict__ dx, T* __restrict__ dproj, float* dcls, float* dposition,
-                                                float* type_parts, float* mask_parts) {
+__global__ void patch_embedding_backward_kernel(int64_t batch, int64_t patches, int64_t width,
+                                                const uint8_t* __restrict__ masked,
+                                                const T* __restrict__ dx, T* __restrict__ dproj,
+                                                float* dcls, float* dposition, float* type_parts,
+                                                float* mask_parts) {
   const int64_t token = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   const int64_t c = (int64_t(blockIdx.y) * 32 + threadIdx.x % 32) * N;
   if (token > patches || c >= width) return;

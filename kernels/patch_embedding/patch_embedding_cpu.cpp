@@ -29,9 +29,9 @@ void patch_embedding_forward(Queue&, int64_t batch, int64_t patches, int64_t wid
 }
 
 template <class T, class Queue>
-void patch_embedding_backward(Queue&, int64_t batch, int64_t patches, int64_t width, const uint8_t* masked,
-                              const T* dx, T* dproj, Real<T>* dmask_token, Real<T>* dcls, Real<T>* dposition,
-                              Real<T>* dtype) {
+void patch_embedding_backward(Queue&, int64_t batch, int64_t patches, int64_t width,
+                              const uint8_t* masked, const T* dx, T* dproj, Real<T>* dmask_token,
+                              Real<T>* dcls, Real<T>* dposition, Real<T>* dtype) {
   const int64_t tokens = patches + 1;
   if (batch <= 0) return;
   // Three vectors a chunk: the sums for type and mask token, and room for one position's sum.
@@ -63,11 +63,12 @@ void patch_embedding_backward(Queue&, int64_t batch, int64_t patches, int64_t wi
   });
 }
 
-#define MOME_INSTANTIATE(T)                                                                      \
-  template void patch_embedding_forward<T>(Cpu&, int64_t, int64_t, int64_t, const T*, const uint8_t*,  \
-                                           const T*, const T*, const T*, const T*, T*);          \
-  template void patch_embedding_backward<T>(Cpu&, int64_t, int64_t, int64_t, const uint8_t*, const T*, \
-                                            T*, T*, T*, T*, T*);
+#define MOME_INSTANTIATE(T)                                                                        \
+  template void patch_embedding_forward<T>(Cpu&, int64_t, int64_t, int64_t, const T*,              \
+                                           const uint8_t*, const T*, const T*, const T*, const T*, \
+                                           T*);                                                    \
+  template void patch_embedding_backward<T>(Cpu&, int64_t, int64_t, int64_t, const uint8_t*,       \
+                                            const T*, T*, T*, T*, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -1,5 +1,6 @@
-// The relative position bias of VLMo: one table [A, H*L] for the whole network; layer l, head h reads
-// column l*H + h. Index tables as in the official code (multiway BEiT scheme; specs in README).
+// The relative position bias of VLMo: one table [A, H*L] for the whole network; layer l, head h
+// reads column l*H + h. Index tables as in the official code (multiway BEiT scheme; specs in
+// README).
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -20,8 +21,8 @@ struct RelativeIndex {
   // inverse[begin[r]] … inverse[begin[r+1]-1], each a position i*M+j, ascending.
   std::vector<int32_t> begin, inverse;
 };
-/// `grid` is the patch grid's side; table_grid the side that the table's rows are made for (they are
-/// the same unless grid = 0: a text-only layout of a model that has images).
+/// `grid` is the patch grid's side; table_grid the side that the table's rows are made for (they
+/// are the same unless grid = 0: a text-only layout of a model that has images).
 RelativeIndex make_relative_index(int64_t text, int64_t grid, int64_t table_grid);
 
 /// The same as a queue's device has it.
@@ -34,17 +35,19 @@ inline RelativeIndexView view(const RelativeIndex& r) {
   return {r.size, r.table_rows, r.index.data(), r.begin.data(), r.inverse.data()};
 }
 
-// Table, bias and their gradients are Real of the computation's dtype: instances double and float, on GPUs float.
+// Table, bias and their gradients are Real of the computation's dtype: instances double and float,
+// on GPUs float.
 
-/// bias[h, i, j] = table[index[i,j], column + h]; table [A, ld], bias [H, M, M]. Reads the view's index.
+/// bias[h, i, j] = table[index[i,j], column + h]; table [A, ld], bias [H, M, M]. Reads the view's
+/// index.
 template <class T, class Queue>
-void relative_bias_forward(Queue& queue, const RelativeIndexView& index, const T* table, int64_t ld, int64_t column,
-                           int64_t heads, T* bias);
+void relative_bias_forward(Queue& queue, const RelativeIndexView& index, const T* table, int64_t ld,
+                           int64_t column, int64_t heads, T* bias);
 
-/// dtable[index[i,j], column + h] += dbias[h, i, j], summed in an order that only the index fixes: deterministic.
-/// Reads the view's begin and inverse.
+/// dtable[index[i,j], column + h] += dbias[h, i, j], summed in an order that only the index fixes:
+/// deterministic. Reads the view's begin and inverse.
 template <class T, class Queue>
-void relative_bias_backward(Queue& queue, const RelativeIndexView& index, const T* dbias, int64_t heads, T* dtable,
-                            int64_t ld, int64_t column);
+void relative_bias_backward(Queue& queue, const RelativeIndexView& index, const T* dbias,
+                            int64_t heads, T* dtable, int64_t ld, int64_t column);
 
 }  // namespace mome

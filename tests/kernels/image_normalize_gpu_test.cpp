@@ -1,5 +1,4 @@
 #include "kernels/image/normalize.h"
-
 #include "tests/kernels/gpu_testing.h"
 
 namespace mome {
@@ -11,16 +10,21 @@ struct Size {
   int64_t batch;
   int size, patch;
 };
-// None; one pixel; patches that split into packs of neither type, of floats alone, of both; a band of several passes.
-const Size kSizes[] = {{0, 16, 16}, {1, 1, 1}, {2, 6, 2}, {2, 15, 5}, {1, 7, 7}, {3, 12, 4}, {2, 16, 8}, {1, 48, 16}};
+// None; one pixel; patches that split into packs of neither type, of floats alone, of both; a band
+// of several passes.
+const Size kSizes[] = {{0, 16, 16}, {1, 1, 1},  {2, 6, 2},  {2, 15, 5},
+                       {1, 7, 7},   {3, 12, 4}, {2, 16, 8}, {1, 48, 16}};
 
 template <class T>
 void check(Size s, const Normalization& normalization) {
-  SCOPED_TRACE(::testing::Message() << s.batch << " images of " << s.size << ", patches of " << s.patch);
+  SCOPED_TRACE(::testing::Message()
+               << s.batch << " images of " << s.size << ", patches of " << s.patch);
   std::vector<uint8_t> images;
-  for (int32_t v : testing::integer_vector(s.batch * s.size * s.size * 3, 256, 5)) images.push_back(uint8_t(v));
+  for (int32_t v : testing::integer_vector(s.batch * s.size * s.size * 3, 256, 5))
+    images.push_back(uint8_t(v));
   std::vector<float> want(images.size());
-  patches_from_images<float>(cpu, images.data(), s.batch, s.size, s.patch, normalization, want.data());
+  patches_from_images<float>(cpu, images.data(), s.batch, s.size, s.patch, normalization,
+                             want.data());
   testing::on_every_gpu([&]<class Queue>(Queue& queue) {
     DeviceArray<uint8_t, Queue> in(queue, images);
     DeviceArray<T, Queue> out(queue, images.size());
