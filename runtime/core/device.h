@@ -81,11 +81,9 @@ decltype(auto) gpu(Queue& q, DType dtype, F&& f) {
 template <class F>
 decltype(auto) dispatch(Device& device, DType dtype, F&& f) {
   switch (device.kind()) {
-#if defined(MOME_GPU_OPS)
     case DeviceKind::kSimt: return dispatch_detail::gpu(device.simt_queue(), dtype, f);
 #if defined(MOME_WITH_CUDA)
     case DeviceKind::kCuda: return dispatch_detail::gpu(device.cuda_queue(), dtype, f);
-#endif
 #endif
     default: break;
   }

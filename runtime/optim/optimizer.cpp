@@ -1,7 +1,3 @@
-// What is called here has its GPU form.
-#if !defined(MOME_GPU_OPS)
-#define MOME_GPU_OPS
-#endif
 #include "runtime/optim/optimizer.h"
 
 namespace mome {
