@@ -1,7 +1,7 @@
 // Shared memory: checked vector accesses, asynchronous copies into it (cp.async), and ldmatrix,
 // with their simt twins.
 //
-// The twins play what is easy to get wrong: a cp.async delivers only when its group is waited for;
+// The twins play what is easy to get wrong: a cp.async delivers only when its group is waited for, or at once;
 // ldmatrix is a collective whose eight rows of a matrix are one pass over the banks; vectors of 16
 // (8) bytes pass by quarters (halves) of a warp. Source: PTX ISA 8.7, "cp.async", "ldmatrix".
 #pragma once
@@ -64,7 +64,9 @@ __device__ __forceinline__ void copy_async(void* to_shared, const void* from MOM
 #else
   check_global(from, 16, 16, "cp.async", site);
   check_shared(to_shared, 16, "cp.async", site);
-  self().copies.push_back({to_shared, from, 16});
+  // The copy may land at any time up to its wait: at the last moment, or (in half of the schedules) at once.
+  if (self().block->early_copies()) std::memcpy(to_shared, from, 16);
+  else self().copies.push_back({to_shared, from, 16});
 #endif
 }
 /// Closes the group of this thread's copies since the last call.

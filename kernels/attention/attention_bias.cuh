@@ -87,7 +87,7 @@ attention_backward_bias_kernel(AttentionArgs<T> a, bool packed, const T* dout, i
           }
         }
       }
-      __syncthreads();
+      // The two barriers above stand between this sequence's last read of a tile and the next one's first write.
     }
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b)

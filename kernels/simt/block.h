@@ -89,6 +89,9 @@ class Block {
   /// Whether the mutation leaves this synchronisation out.
   bool left_out(const char* primitive, Site site);
 
+  /// Whether this schedule's asynchronous copies land at once instead of when they are waited for.
+  bool early_copies() const { return launch_.seed % 2 == 1; }
+
   /// __syncthreads.
   void barrier(Site site);
   /// Rendezvous of the lanes of `mask`; each lane leaves `bytes` of `value`, the result points to 32 slots of kSlotBytes.

@@ -105,7 +105,7 @@ TEST(DropPath, RowsOfASampleShareADraw) {
   for (int32_t s = 0; s < 50; ++s) sample.insert(sample.end(), 5, s);
   for (int32_t s = 0; s < 50; ++s) sample.insert(sample.end(), 3, s);
   std::vector<double> scale(sample.size());
-  drop_path_scale(cpu, int64_t(sample.size()), sample.data(), 0.3, 4, 5, 6, scale.data());
+  drop_path_scale<double>(cpu, int64_t(sample.size()), sample.data(), 0.3, 4, 5, 6, scale.data());
   for (size_t r = 0; r < sample.size(); ++r) {
     RandomStream random(4, 5, Purpose::kDropPath, 6);
     for (int32_t s = 0; s < sample[r]; ++s) random.next();
@@ -118,11 +118,11 @@ TEST(DropPath, KeepsItsShare) {
   std::vector<int32_t> sample(n);
   for (int32_t i = 0; i < n; ++i) sample[i] = i;
   std::vector<float> scale(n);
-  drop_path_scale(cpu, n, sample.data(), 0.2, 1, 2, 3, scale.data());
+  drop_path_scale<float>(cpu, n, sample.data(), 0.2, 1, 2, 3, scale.data());
   double mean = 0;
   for (float s : scale) mean += s / n;
   EXPECT_NEAR(mean, 1, 5 * std::sqrt(0.2 * 0.8 / n) / 0.8);
-  drop_path_scale(cpu, n, sample.data(), 0.0, 1, 2, 3, scale.data());
+  drop_path_scale<float>(cpu, n, sample.data(), 0.0, 1, 2, 3, scale.data());
   EXPECT_EQ(scale, std::vector<float>(n, 1));
   drop_path_scale<float>(cpu, 0, nullptr, 0.5, 1, 2, 3, nullptr);
 }

@@ -99,6 +99,48 @@ average = 0.5
   }
 };
 
+// The whole training through the CUDA kernels, interpreted (or on a GPU, with MOME_TEST_DEVICE=cuda): three stages whose
+// losses are the CPU's to rounding.
+TEST_F(PretrainTest, SimtTrainsAsTheCpu) {
+  const char* chosen = std::getenv("MOME_TEST_DEVICE");
+  const std::string device = chosen ? chosen : "simt";
+  const auto run = [&](const std::string& output, const std::vector<std::string>& more) {
+    std::vector<std::string> c = command(output, {"--set", "stages.image.steps=4", "--set", "stages.text.steps=4", "--set", "stages.pairs.steps=4", "--set",
+                                                  "stages.pairs.batch=4"});
+    c.insert(c.end(), more.begin(), more.end());
+    const Result r = mome(c);
+    EXPECT_EQ(r.code, 0) << r.err;
+    std::vector<double> losses;
+    std::ifstream in(path(output) + "/log.jsonl");
+    for (std::string line; std::getline(in, line);) losses.push_back(nlohmann::json::parse(line).at("loss"));
+    return losses;
+  };
+  const std::vector<double> want = run("on_cpu", {});
+  ASSERT_EQ(want.size(), 12u);
+  const auto expect_close = [&](const std::vector<double>& got, double tolerance) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance * want[i]) << "step " << i;
+  };
+  expect_close(run("f32", {"--device", device}), 1e-5);
+  expect_close(run("fp16", {"--device", device, "--dtype", "fp16"}), 1e-2);
+  expect_close(run("bf16", {"--device", device, "--dtype", "bf16"}), 3e-2);
+  // The same bits again.
+  run("again", {"--device", device, "--dtype", "fp16"});
+  expect_same_run("fp16", "again");
+}
+
+TEST_F(PretrainTest, ADeviceThatIsNotThereIsAnError) {
+  Result r = mome(command("none", {"--device", "gpu"}));
+  EXPECT_EQ(r.code, 2);
+  EXPECT_NE(r.err.find("expected cpu, cuda, cuda:N or simt"), std::string::npos) << r.err;
+  r = mome(command("none", {"--dtype", "bf16"}));
+  EXPECT_EQ(r.code, 1);
+  EXPECT_NE(r.err.find("is for GPUs"), std::string::npos) << r.err;
+  r = mome(command("none", {"--device", "simt", "--dtype", "int8"}));
+  EXPECT_EQ(r.code, 1);
+  EXPECT_NE(r.err.find("expected f32, fp16 or bf16"), std::string::npos) << r.err;
+}
+
 TEST_F(PretrainTest, KilledAnywhereTheResumedRunEqualsTheUninterruptedOne) {
   const Result whole = mome(command("whole"));
   ASSERT_EQ(whole.code, 0) << whole.err;
