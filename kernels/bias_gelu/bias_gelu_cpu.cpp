@@ -111,7 +111,8 @@ void backward(int64_t rows, int64_t width, const T* a, const T* bias, const T* d
 }  // namespace
 
 template <class T, class Queue>
-void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias, T* out) {
+void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a,
+                       const Real<T>* bias, T* out) {
   switch (kind) {
     case Gelu::kErf:
       return forward<Gelu::kErf>(rows, width, a, bias, out);
@@ -123,8 +124,8 @@ void bias_gelu_forward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* 
 }
 
 template <class T, class Queue>
-void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a, const Real<T>* bias,
-                        const T* dout, T* da, Real<T>* dbias) {
+void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T* a,
+                        const Real<T>* bias, const T* dout, T* da, Real<T>* dbias) {
   switch (kind) {
     case Gelu::kErf:
       return backward<Gelu::kErf>(rows, width, a, bias, dout, da, dbias);
@@ -135,9 +136,10 @@ void bias_gelu_backward(Queue&, Gelu kind, int64_t rows, int64_t width, const T*
   }
 }
 
-#define MOME_INSTANTIATE(T)                                                           \
-  template void bias_gelu_forward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, T*); \
-  template void bias_gelu_backward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, const T*, T*, T*);
+#define MOME_INSTANTIATE(T)                                                                       \
+  template void bias_gelu_forward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, T*);       \
+  template void bias_gelu_backward<T>(Cpu&, Gelu, int64_t, int64_t, const T*, const T*, const T*, \
+                                      T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -1,32 +1,62 @@
-// Dropout and drop path on the GPU: the CPU's draws, made again in registers in every pass. A thread has the four words of one
-// Philox call. Reads x, writes y: 2·s bytes an element, ~25 integer operations. Bound by memory from fp32 on.
+// Dropout on the GPU. A thread takes one pack of 16 bytes and draws its mask: a Philox call for
+// four elements, some 25 integer operations an element; nothing is stored in between.
+//
+// Reads and writes 2 s bytes an element: bound by memory in 32 bits, near the balance with integer
+// arithmetic in 16.
 #pragma once
 #include "kernels/arch/device.cuh"
-#include "kernels/common/philox.h"
+#include "kernels/dropout/draws.h"
 
 namespace mome::MOME_DEVICE {
 
-/// (word >> 8) < threshold is dropped.
-template <class T>
-__global__ void dropout_kernel(int64_t count, const T* x, uint32_t threshold, float scale, uint64_t seed, uint64_t step, uint64_t first_call, T* y) {
-  const int64_t call = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (call * 4 >= count) return;
-  const PhiloxWords words = philox(seed, step, Purpose::kDropout, first_call + uint64_t(call));
-  for (int j = 0; j < 4; ++j) {
-    const int64_t i = call * 4 + j;
-    if (i >= count) return;
-    const float v = to_float(load(x + i));
-    store(y + i, from_float<T>((words[j] >> 8) < threshold ? 0.0f : v * scale));
+inline constexpr int kDropoutThreads = 256;
+
+/// kWhole: pointers allow whole packs; the last elements are single in any case.
+template <class T, bool kWhole>
+__global__ void __launch_bounds__(kDropoutThreads)
+    dropout_kernel(int64_t count, const T* x, uint32_t threshold, float scale, uint64_t seed,
+                   uint64_t step, uint64_t stream, T* y) {
+  constexpr int N = kPack<T>;
+  static_assert(N % 4 == 0, "a thread uses up its calls");
+  const int64_t first = (int64_t(blockIdx.x) * kDropoutThreads + threadIdx.x) * N;
+  if (first >= count) return;
+  const bool whole = kWhole && first + N <= count;
+  Pack<T, N> p;
+  if (whole) {
+    p = load_pack<N>(x + first);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+      if (first + j < count) p[j] = load(x + first + j);
   }
+#pragma unroll
+  for (int q = 0; q < N / 4; ++q) {
+    const PhiloxWords word =
+        philox(seed, step, Purpose::kDropout, first_call(stream) + uint64_t(first) / 4 + q);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      T& v = p[4 * q + j];
+      v = from_float<T>((word[j] >> 8) < threshold ? 0.0f : to_float(v) * scale);
+    }
+  }
+  if (whole) {
+    store_pack<N>(y + first, p);
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < N; ++j)
+    if (first + j < count) store(y + first + j, p[j]);
 }
 
-static __global__ void drop_path_scale_kernel(int64_t rows, const int32_t* sample, uint32_t threshold, float keep, uint64_t seed, uint64_t step,
-                                              uint64_t first_call, float* row_scale) {
+/// A thread a row.
+template <class R>
+__global__ void drop_path_scale_kernel(int64_t rows, const int32_t* sample, uint32_t threshold,
+                                       R keep, uint64_t seed, uint64_t step, uint64_t stream,
+                                       R* row_scale) {
   const int64_t r = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (r >= rows) return;
-  const uint32_t s = uint32_t(load(sample + r));
-  const PhiloxWords words = philox(seed, step, Purpose::kDropPath, first_call + s / 4);
-  store(row_scale + r, (words[int(s % 4)] >> 8) < threshold ? 0.0f : keep);
+  const uint32_t word = drop_path_word(seed, step, stream, uint32_t(load(sample + r)));
+  store(row_scale + r, (word >> 8) < threshold ? R(0) : keep);
 }
 
 }  // namespace mome::MOME_DEVICE

@@ -3,10 +3,9 @@
 // make the compiler vectorise it; storing a mask instead would cost traffic in both directions.
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 
 #include "kernels/common/parallel.h"
-#include "kernels/common/philox.h"
+#include "kernels/dropout/draws.h"
 #include "kernels/dropout/dropout.h"
 
 namespace mome {
@@ -15,12 +14,6 @@ namespace {
 constexpr int kLanes = 16;           // Philox calls side by side
 constexpr int kBlock = 4 * kLanes;   // words of a block
 constexpr int64_t kGrain = 1 << 14;  // elements of a chunk, a multiple of kBlock
-
-/// A stream's first call: streams own 2^32 words each, as in RandomStream.
-inline uint64_t first_call(uint64_t stream) { return stream << 30; }
-
-/// Words with (word >> 8) below this are dropped: uniform01(word) < p, exactly.
-inline uint32_t drop_below(double p) { return uint32_t(std::ceil(p * 16777216.0)); }
 
 /// Words of the calls index … index + kLanes - 1: word w of call l at out[4 l + w]. Equal to
 /// philox().
@@ -69,8 +62,8 @@ void apply(int64_t n, const uint32_t* word, uint32_t threshold, T scale, const T
 }  // namespace
 
 template <class T, class Queue>
-void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_t step, uint64_t stream,
-             T* y) {
+void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_t step,
+             uint64_t stream, T* y) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
   const T scale = T(1 / (1 - p));
@@ -89,8 +82,8 @@ void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_
 }
 
 template <class T, class Queue>
-void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint64_t seed, uint64_t step,
-                     uint64_t stream, Real<T>* row_scale) {
+void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint64_t seed,
+                     uint64_t step, uint64_t stream, Real<T>* row_scale) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
   const T keep = T(1 / (1 - p));
@@ -99,16 +92,15 @@ void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint
       row_scale[r] = row_scale[r - 1];
       continue;
     }
-    const uint64_t call = first_call(stream) + uint32_t(sample[r]) / 4;
-    const uint32_t word = philox(seed, step, Purpose::kDropPath, call)[sample[r] % 4];
+    const uint32_t word = drop_path_word(seed, step, stream, uint32_t(sample[r]));
     row_scale[r] = (word >> 8) < threshold ? T(0) : keep;
   }
 }
 
-#define MOME_INSTANTIATE(T)                                                                       \
-  template void dropout<T>(Cpu&, int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*);          \
-  template void drop_path_scale<T>(Cpu&, int64_t, const int32_t*, double, uint64_t, uint64_t, uint64_t, \
-                                   T*);
+#define MOME_INSTANTIATE(T)                                                                    \
+  template void dropout<T>(Cpu&, int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*); \
+  template void drop_path_scale<T>(Cpu&, int64_t, const int32_t*, double, uint64_t, uint64_t,  \
+                                   uint64_t, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

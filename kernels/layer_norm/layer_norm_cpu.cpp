@@ -9,8 +9,8 @@
 namespace mome {
 
 template <class T, class Queue>
-void layer_norm_forward(Queue&, int64_t rows, int64_t width, const T* x, const Real<T>* weight, const Real<T>* bias,
-                        Real<T> eps, T* y, Real<T>* mean, Real<T>* rstd) {
+void layer_norm_forward(Queue&, int64_t rows, int64_t width, const T* x, const Real<T>* weight,
+                        const Real<T>* bias, Real<T> eps, T* y, Real<T>* mean, Real<T>* rstd) {
   if (width <= 0) return;
   parallel_chunks(rows, row_grain(width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -39,8 +39,9 @@ void input_gradient(int64_t width, const T* x, const T* weight, T mean, T rstd, 
 }  // namespace
 
 template <class T, class Queue>
-void layer_norm_backward(Queue&, int64_t rows, int64_t width, const T* x, const Real<T>* weight, const Real<T>* mean,
-                         const Real<T>* rstd, const T* dy, T* dx, bool accumulate, Real<T>* dweight, Real<T>* dbias) {
+void layer_norm_backward(Queue&, int64_t rows, int64_t width, const T* x, const Real<T>* weight,
+                         const Real<T>* mean, const Real<T>* rstd, const T* dy, T* dx,
+                         bool accumulate, Real<T>* dweight, Real<T>* dbias) {
   if (!dweight && !dbias) {
     parallel_chunks(width > 0 ? rows : 0, row_grain(width), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)
@@ -62,11 +63,11 @@ void layer_norm_backward(Queue&, int64_t rows, int64_t width, const T* x, const 
       });
 }
 
-#define MOME_INSTANTIATE(T)                                                                      \
-  template void layer_norm_forward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, T, T*, T*, \
-                                      T*);                                                       \
-  template void layer_norm_backward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, const T*, \
-                                       const T*, T*, bool, T*, T*);
+#define MOME_INSTANTIATE(T)                                                                        \
+  template void layer_norm_forward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*, T, T*, \
+                                      T*, T*);                                                     \
+  template void layer_norm_backward<T>(Cpu&, int64_t, int64_t, const T*, const T*, const T*,       \
+                                       const T*, const T*, T*, bool, T*, T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

@@ -4,7 +4,7 @@
 //   n = LayerNorm(y) * weight + bias             (absent if weight is null)
 //
 // row_scale [R] is 0 or 1/(1-p) per sample (stochastic depth, Huang et al. 2016), null: 1.
-// gamma [D] null: 1. y may alias x.
+// gamma [D] null: 1. y may alias x. The norm is that of y as it is stored.
 #pragma once
 #include <cstdint>
 
@@ -23,16 +23,18 @@ struct ResidualNorm {
 };
 
 template <class T, class Queue>
-void residual_norm_forward(Queue& queue, const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, Real<T>* mean,
-                           Real<T>* rstd);
+void residual_norm_forward(Queue& queue, const ResidualNorm<T>& a, const T* x, const T* h, T* y,
+                           T* n, Real<T>* mean, Real<T>* rstd);
 
-/// Given dy (gradient that reaches y from later readers; null: zero) and dn (null iff no LayerNorm):
+/// Given dy (gradient that reaches y from later readers; null: zero) and dn (null iff no
+/// LayerNorm):
 ///   g = dy + LayerNormBackward(dn),  dx = g,  dh = g * row_scale * gamma.
 /// dx may alias dy; dh null: not wanted. dgamma, dweight, dbias [D] are added to; each may be null.
-/// Every row of x, h, y, dn is read once; parameter gradients are reduced in two stages of fixed order.
+/// Every row of x, h, y, dn is read once; parameter gradients are reduced in two stages of fixed
+/// order.
 template <class T, class Queue>
-void residual_norm_backward(Queue& queue, const ResidualNorm<T>& a, const T* h, const T* y, const Real<T>* mean,
-                            const Real<T>* rstd, const T* dy, const T* dn, T* dx, T* dh, Real<T>* dgamma,
-                            Real<T>* dweight, Real<T>* dbias);
+void residual_norm_backward(Queue& queue, const ResidualNorm<T>& a, const T* h, const T* y,
+                            const Real<T>* mean, const Real<T>* rstd, const T* dy, const T* dn,
+                            T* dx, T* dh, Real<T>* dgamma, Real<T>* dweight, Real<T>* dbias);
 
 }  // namespace mome

@@ -68,8 +68,8 @@ void gamma_gradient(int64_t width, T scale, const T* h, const T* g, T* dgamma) {
 }  // namespace
 
 template <class T, class Queue>
-void residual_norm_forward(Queue&, const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n, Real<T>* mean,
-                           Real<T>* rstd) {
+void residual_norm_forward(Queue&, const ResidualNorm<T>& a, const T* x, const T* h, T* y, T* n,
+                           Real<T>* mean, Real<T>* rstd) {
   const int64_t width = a.width;
   if (width <= 0) return;
   parallel_chunks(a.rows, row_grain(width), [&](int64_t begin, int64_t end) {
@@ -85,9 +85,9 @@ void residual_norm_forward(Queue&, const ResidualNorm<T>& a, const T* x, const T
 }
 
 template <class T, class Queue>
-void residual_norm_backward(Queue&, const ResidualNorm<T>& a, const T* h, const T* y, const Real<T>* mean,
-                            const Real<T>* rstd, const T* dy, const T* dn, T* dx, T* dh, Real<T>* dgamma,
-                            Real<T>* dweight, Real<T>* dbias) {
+void residual_norm_backward(Queue&, const ResidualNorm<T>& a, const T* h, const T* y,
+                            const Real<T>* mean, const Real<T>* rstd, const T* dy, const T* dn,
+                            T* dx, T* dh, Real<T>* dgamma, Real<T>* dweight, Real<T>* dbias) {
   const int64_t width = a.width;
   if (width <= 0) return;
   const bool norm = a.weight && dn;
@@ -118,11 +118,12 @@ void residual_norm_backward(Queue&, const ResidualNorm<T>& a, const T* h, const 
               });
 }
 
-#define MOME_INSTANTIATE(T)                                                                      \
-  template void residual_norm_forward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*, T*, T*, T*, \
-                                         T*);                                                    \
-  template void residual_norm_backward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*, const T*,  \
-                                          const T*, const T*, const T*, T*, T*, T*, T*, T*);
+#define MOME_INSTANTIATE(T)                                                                        \
+  template void residual_norm_forward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*, T*, T*, \
+                                         T*, T*);                                                  \
+  template void residual_norm_backward<T>(Cpu&, const ResidualNorm<T>&, const T*, const T*,        \
+                                          const T*, const T*, const T*, const T*, T*, T*, T*, T*,  \
+                                          T*);
 MOME_INSTANTIATE(float)
 MOME_INSTANTIATE(double)
 #undef MOME_INSTANTIATE

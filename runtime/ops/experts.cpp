@@ -3,10 +3,12 @@
 
 namespace mome {
 
-// Saved for backward: the product a = x W1^T [R, F] alone. gelu(a + b1) is computed again there: one pass over
-// memory instead of keeping the widest activation of the network twice. With `recompute` not even a is kept: one product of
-// the six that an expert needs is run again (a tenth more FLOPs of a step), and 4 D of a block's 14 D values a row are saved.
-Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu kind, bool recompute) {
+// Saved for backward: the product a = x W1^T [R, F] alone. gelu(a + b1) is computed again there:
+// one pass over memory instead of keeping the widest activation of the network twice. With
+// `recompute` not even a is kept: one product of the six that an expert needs is run again (a tenth
+// more FLOPs of a step), and 4 D of a block's 14 D values a row are saved.
+Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu kind,
+             bool recompute) {
   const int64_t rows = x->rows(), d = x->cols();
   const DType dtype = x->value.dtype;
   MOME_CHECK(!ranges.empty());
@@ -25,10 +27,12 @@ Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu ki
     for (const ExpertRange& r : ranges) {
       if (r.count == 0) continue;
       T *ar = a.slice(r.begin, r.count).as<T>(), *gr = g.slice(r.begin, r.count).as<T>();
-      linear_forward<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d, operand(r.fc1_weight).as<T>(), nullptr, ar, f);
+      linear_forward<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d,
+                        r.fc1_weight->operand().as<T>(), nullptr, ar, f);
       bias_gelu_forward<T>(q, kind, r.count, f, ar, r.fc1_bias->value.as<Real<T>>(), gr);
-      linear_forward<T>(q, r.count, f, d, gr, f, operand(r.fc2_weight).as<T>(), r.fc2_bias->value.as<Real<T>>(),
-                        y->value.slice(r.begin, r.count).as<T>(), d);
+      linear_forward<T>(q, r.count, f, d, gr, f, r.fc2_weight->operand().as<T>(),
+                        r.fc2_bias->value.as<Real<T>>(), y->value.slice(r.begin, r.count).as<T>(),
+                        d);
     }
   });
   tape.free(g);
@@ -49,19 +53,25 @@ Var* experts(Tape& tape, Var* x, const std::vector<ExpertRange>& ranges, Gelu ki
         T* ar = hidden.slice(r.begin, r.count).as<T>();
         T* gr = g.slice(r.begin, r.count).as<T>();
         if (!keep)
-          linear_forward<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d, operand(r.fc1_weight).as<T>(), nullptr, ar, f);
+          linear_forward<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d,
+                            r.fc1_weight->operand().as<T>(), nullptr, ar, f);
         if (r.fc2_weight->needs_grad) {
           bias_gelu_forward<T>(q, kind, r.count, f, ar, r.fc1_bias->value.as<Real<T>>(), gr);
-          linear_backward_weight<T>(q, r.count, f, d, gr, f, dy, d, tape.grad(r.fc2_weight, &ignored).as<Real<T>>(),
+          linear_backward_weight<T>(q, r.count, f, d, gr, f, dy, d,
+                                    tape.grad(r.fc2_weight, &ignored).as<Real<T>>(),
                                     tape.grad(r.fc2_bias, &ignored).as<Real<T>>());
         }
-        linear_backward_input<T>(q, r.count, f, d, dy, d, operand(r.fc2_weight).as<T>(), gr, f, false);
-        bias_gelu_backward<T>(q, kind, r.count, f, ar, r.fc1_bias->value.as<Real<T>>(), gr, gr, tape.grad(r.fc1_bias, &ignored).as<Real<T>>());
+        linear_backward_input<T>(q, r.count, f, d, dy, d, r.fc2_weight->operand().as<T>(), gr, f,
+                                 false);
+        bias_gelu_backward<T>(q, kind, r.count, f, ar, r.fc1_bias->value.as<Real<T>>(), gr, gr,
+                              tape.grad(r.fc1_bias, &ignored).as<Real<T>>());
         if (dx)
-          linear_backward_input<T>(q, r.count, d, f, gr, f, operand(r.fc1_weight).as<T>(), dx.slice(r.begin, r.count).as<T>(), d, add);
+          linear_backward_input<T>(q, r.count, d, f, gr, f, r.fc1_weight->operand().as<T>(),
+                                   dx.slice(r.begin, r.count).as<T>(), d, add);
         if (trained)
-          linear_backward_weight<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d, gr, f,
-                                    tape.grad(r.fc1_weight, &ignored).as<Real<T>>(), nullptr);
+          linear_backward_weight<T>(q, r.count, d, f, x->value.slice(r.begin, r.count).as<T>(), d,
+                                    gr, f, tape.grad(r.fc1_weight, &ignored).as<Real<T>>(),
+                                    nullptr);
       }
       tape.free(g);
       if (!keep) tape.free(hidden);

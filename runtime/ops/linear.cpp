@@ -14,7 +14,7 @@ Var* linear(Tape& tape, Var* x, Var* weight, Var* bias) {
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, out, dtype, {x, weight, bias});
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    linear_forward<T>(q, rows, in, out, x->value.as<T>(), in, operand(weight).as<T>(),
+    linear_forward<T>(q, rows, in, out, x->value.as<T>(), in, weight->operand().as<T>(),
                       bias ? bias->value.as<Real<T>>() : nullptr, y->value.as<T>(), out);
   });
   if (!tape.wants(y)) return y;
@@ -23,7 +23,7 @@ Var* linear(Tape& tape, Var* x, Var* weight, Var* bias) {
       const T* dy = y->grad.as<T>();
       bool add = false;
       if (Tensor dx = tape.grad(x, &add))
-        linear_backward_input<T>(q, rows, in, out, dy, out, operand(weight).as<T>(), dx.as<T>(), in, add);
+        linear_backward_input<T>(q, rows, in, out, dy, out, weight->operand().as<T>(), dx.as<T>(), in, add);
       Tensor dw = tape.grad(weight, &add), db = bias ? tape.grad(bias, &add) : Tensor{};
       linear_backward_weight<T>(q, rows, in, out, x->value.as<T>(), in, dy, out, dw.as<Real<T>>(), db.as<Real<T>>());
     });
@@ -37,7 +37,7 @@ Var* qkv_linear(Tape& tape, Var* x, Var* weight, Var* q_bias, Var* v_bias, int f
   Var* y = tape.output(rows, out, dtype, {x, weight, q_bias, v_bias});
   const bool has_q = first == 0, has_v = first + parts == 3;
   Tensor bias = tape.arena().zeros(1, out, real_dtype(dtype));
-  const Tensor w = operand(weight).slice(first * d, out);
+  const Tensor w = weight->operand().slice(first * d, out);
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
     Real<T>* const b = bias.as<Real<T>>();
     if (has_q) q.copy(b, q_bias->value.as<Real<T>>(), size_t(d) * sizeof(Real<T>));

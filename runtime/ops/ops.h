@@ -15,9 +15,6 @@
 
 namespace mome {
 
-/// What a product reads of a weight.
-inline const Tensor& operand(const Var* weight) { return weight->operand(); }
-
 /// y = x W^T + b;  x [R, K], weight [N, K], bias [1, N] or null.
 Var* linear(Tape& tape, Var* x, Var* weight, Var* bias);
 
@@ -39,7 +36,8 @@ struct ResidualOut {
   Var* n = nullptr;  // its norm (null without ranges)
 };
 /// y = x + row_scale * gamma * h, n = LayerNorm(y) with the parameters of the row's range. Ranges cover all
-/// rows or are empty (no norm). gamma [1, D] or null; row_scale [R] in the model's dtype or absent.
+/// rows or are empty (no norm). gamma [1, D] or null; row_scale [R] or absent, in the real_dtype of x's, as the norms'
+/// parameters are.
 ResidualOut residual_norm(Tape& tape, Var* x, Var* h, Var* gamma, Tensor row_scale,
                           const std::vector<NormRange>& ranges, double eps);
 

@@ -1,6 +1,7 @@
+#include "kernels/pointwise/pointwise.h"
+
 #include "kernels/dropout/dropout.h"
 #include "kernels/linear/linear.h"
-#include "kernels/pointwise/pointwise.h"
 #include "runtime/ops/ops.h"
 
 namespace mome {
@@ -9,14 +10,17 @@ Var* gelu(Tape& tape, Var* x, Gelu kind) {
   const int64_t rows = x->rows(), width = x->cols();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(rows, width, dtype, {x});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { bias_gelu_forward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->value.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    bias_gelu_forward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->value.as<T>());
+  });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      bias_gelu_backward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->grad.as<T>(), dx.as<T>(), nullptr);
+      bias_gelu_backward<T>(q, kind, rows, width, x->value.as<T>(), nullptr, y->grad.as<T>(),
+                            dx.as<T>(), nullptr);
     });
   });
   return y;
@@ -24,34 +28,17 @@ Var* gelu(Tape& tape, Var* x, Gelu kind) {
 
 Var* tanh(Tape& tape, Var* x) {
   const DType dtype = x->value.dtype;
-  const int64_t count = x->value.count();
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { tanh_forward<T>(q, count, x->value.as<T>(), y->value.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    tanh_forward<T>(q, x->value.count(), x->value.as<T>(), y->value.as<T>());
+  });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      tanh_backward<T>(q, count, y->value.as<T>(), y->grad.as<T>(), dx.as<T>());
-    });
-  });
-  return y;
-}
-
-Var* add_row(Tape& tape, Var* x, Var* row) {
-  const int64_t rows = x->rows(), width = x->cols();
-  const DType dtype = x->value.dtype;
-  Var* y = tape.output(rows, width, dtype, {x, row});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    add_row<T>(q, rows, width, x->value.as<T>(), row->value.as<Real<T>>(), y->value.as<T>());
-  });
-  if (!tape.wants(y)) return y;
-  tape.record({y}, {}, [=, &tape] {
-    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-      bool add = false;
-      if (Tensor dr = tape.grad(row, &add)) column_sums<T>(q, rows, width, y->grad.as<T>(), width, dr.as<Real<T>>());
-      if (!tape.move_grad(y, x) && x->needs_grad) throw std::logic_error("add_row: x has another reader");
+      tanh_backward<T>(q, y->value.count(), y->value.as<T>(), y->grad.as<T>(), dx.as<T>());
     });
   });
   return y;
@@ -62,7 +49,9 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
   const int64_t count = x->value.count();
   const DType dtype = x->value.dtype;
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
-  dispatch(tape.device(), dtype, [&]<class T>(auto& q) { mome::dropout<T>(q, count, x->value.as<T>(), p, seed, step, stream, y->value.as<T>()); });
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    mome::dropout<T>(q, count, x->value.as<T>(), p, seed, step, stream, y->value.as<T>());
+  });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
     dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
@@ -70,6 +59,26 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
       mome::dropout<T>(q, count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
+    });
+  });
+  return y;
+}
+
+Var* add_row(Tape& tape, Var* x, Var* row) {
+  const int64_t rows = x->rows(), width = x->cols();
+  const DType dtype = x->value.dtype;
+  Var* y = tape.output(rows, width, dtype, {x, row});
+  dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+    mome::add_row<T>(q, rows, width, x->value.as<T>(), row->value.as<Real<T>>(), y->value.as<T>());
+  });
+  if (!tape.wants(y)) return y;
+  tape.record({y}, {}, [=, &tape] {
+    dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
+      bool add = false;
+      if (Tensor dr = tape.grad(row, &add))
+        column_sums<T>(q, rows, width, y->grad.as<T>(), width, dr.as<Real<T>>());
+      if (!tape.move_grad(y, x) && x->needs_grad)
+        throw std::logic_error("add_row: x has another reader");
     });
   });
   return y;
