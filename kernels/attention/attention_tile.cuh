@@ -92,7 +92,7 @@ template <class Tile, int kD, class T>
 __device__ __forceinline__ void dot_rows(Acc& c, const T* a_rows, const T* b_rows) {
   constexpr int kLd = AttentionShape<T, kD>::kLd;
   c.clear();
-  constexpr int kUnroll = sizeof(T) == 4 ? 1 : kD / 16;  // Fma's loads would all be hoisted, and spill
+  [[maybe_unused]] constexpr int kUnroll = sizeof(T) == 4 ? 1 : kD / 16;  // Fma's loads would all be hoisted, and spill
 #pragma unroll kUnroll
   for (int k = 0; k < kD; k += 16) {
     typename Tile::A a;

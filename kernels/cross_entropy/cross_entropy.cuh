@@ -13,7 +13,7 @@
 
 namespace mome::MOME_DEVICE {
 
-inline constexpr int kRowThreads = 1024;            // of a long row
+inline constexpr int kRowThreads = 512;            // of a long row
 inline constexpr int kSquaredErrorChunk = 8192;     // elements a block
 
 /// Whether v at place j would be named instead of the label's logit.

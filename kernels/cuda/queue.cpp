@@ -57,6 +57,10 @@ int attribute(cudaDeviceAttr a, int device) {
 
 }  // namespace
 
+std::string toolkit_version() {
+  return std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
+}
+
 int device_count() noexcept {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {
@@ -253,9 +257,17 @@ void* Queue::workspace(size_t bytes) {
 Event Queue::record() {
   make_current();
   Event event;
-  MOME_CUDA_CALL(cudaEventCreateWithFlags(&event.event_, cudaEventDisableTiming));
+  MOME_CUDA_CALL(cudaEventCreateWithFlags(&event.event_, cudaEventDefault));
   MOME_CUDA_CALL(cudaEventRecord(event.event_, stream_));
   return event;
+}
+
+double Queue::elapsed_ms(const Event& start, const Event& end) {
+  make_current();
+  MOME_CUDA_CALL(cudaEventSynchronize(end.event_));
+  float ms = 0;
+  MOME_CUDA_CALL(cudaEventElapsedTime(&ms, start.event_, end.event_));
+  return ms;
 }
 
 void Queue::wait(const Event& event) {

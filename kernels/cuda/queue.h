@@ -23,6 +23,8 @@ struct Dim {
 
 /// GPUs that this process can use; 0 without a driver. Never throws.
 int device_count() noexcept;
+/// "13.0": of the toolkit that this program was built with.
+std::string toolkit_version();
 
 /// Throws if a call failed. Use: MOME_CUDA_CALL(cudaFoo(…)).
 void check(cudaError_t result, const char* call);
@@ -105,6 +107,8 @@ class Queue {
   void* workspace(size_t bytes);
 
   Event record();
+  /// Time between two events of this queue; waits for the second.
+  double elapsed_ms(const Event& start, const Event& end);
   void wait(const Event& event);
   void synchronize();
 
