@@ -15,6 +15,7 @@ std::unique_ptr<Device> Device::simt(const simt::Options& options) {
   d->kind_ = DeviceKind::kSimt;
   d->name_ = "simt";
   d->simt_ = std::make_unique<simt::Queue>(options);
+  d->simt_side_ = std::make_unique<simt::Queue>(options);
   return d;
 }
 
@@ -30,6 +31,7 @@ std::unique_ptr<Device> Device::open(const std::string& name) {
     if (number.find_first_not_of("0123456789") != std::string::npos || number.size() > 4)
       throw UsageError(fmt::format("--device {}: expected cuda or cuda:N with a GPU's number", name));
     d->cuda_ = std::make_unique<cuda::Queue>(std::stoi(number));
+    d->cuda_side_ = std::make_unique<cuda::Queue>(std::stoi(number));
     return d;
 #else
     fail("--device {}: this program was built without CUDA; build the preset cuda, or use cpu or simt", name);

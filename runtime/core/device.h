@@ -50,6 +50,14 @@ class Device {
       default: return f(mome::cpu);
     }
   }
+  /// A second queue of this device beside its own, for work that does not depend on it; ordered by events. The CPU has none:
+  /// the queue itself comes back.
+  Cpu& side(Cpu& queue) { return queue; }
+  simt::Queue& side(simt::Queue&) { return *simt_side_; }
+#if defined(MOME_WITH_CUDA)
+  cuda::Queue& side(cuda::Queue&) { return *cuda_side_; }
+#endif
+
   simt::Queue& simt_queue() { return *simt_; }
 #if defined(MOME_WITH_CUDA)
   cuda::Queue& cuda_queue() { return *cuda_; }
@@ -59,9 +67,9 @@ class Device {
   Device() = default;
   DeviceKind kind_ = DeviceKind::kCpu;
   std::string name_ = "cpu";
-  std::unique_ptr<simt::Queue> simt_;
+  std::unique_ptr<simt::Queue> simt_, simt_side_;
 #if defined(MOME_WITH_CUDA)
-  std::unique_ptr<cuda::Queue> cuda_;
+  std::unique_ptr<cuda::Queue> cuda_, cuda_side_;
 #endif
 };
 
