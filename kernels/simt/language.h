@@ -11,6 +11,16 @@
 #include "kernels/simt/block.h"
 #include "kernels/simt/memory.h"
 
+// CUDA's own header first, where the program has the cuda device as well: the names below would tear its declarations.
+#if defined(MOME_WITH_CUDA)
+#include <cuda_runtime_api.h>
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __forceinline__
+#undef __launch_bounds__
+#endif
+
 #define __global__
 #define __device__
 #define __host__
