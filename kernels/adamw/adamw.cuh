@@ -8,7 +8,7 @@
 // by one.
 #pragma once
 #include "kernels/adamw/step_control.h"
-#include "kernels/arch/device.cuh"
+#include "kernels/arch/block_sum.cuh"
 
 namespace mome::MOME_DEVICE {
 
@@ -38,17 +38,6 @@ __device__ __forceinline__ AdamWRange block_slice(const AdamWRange* range) {
   return r;
 }
 
-/// Sum of v over the block in fixed order, in thread 0.
-__device__ __forceinline__ double block_sum(double v) {
-  SHARED(double, warps, 32);
-  v = warp_sum(v);
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = v;
-  __syncthreads();
-  if (threadIdx.x != 0) return 0;
-  for (int w = 1; w < int(blockDim.x) / 32; ++w) v += warps[w];
-  return v;
-}
-
 struct SquareSum {
   const float* g;
   double sum = 0;
@@ -65,16 +54,18 @@ __global__ void squared_norm_partial_kernel(const AdamWRange* range, const float
   const AdamWRange r = block_slice(range);
   SquareSum s{g};
   if (r.begin < r.end) for_run<N>(r.begin, r.end, s);
-  const double sum = block_sum(s.sum);
-  if (threadIdx.x == 0) store(partial + blockIdx.x, sum);
+  double sum[1] = {s.sum};
+  block_sum(sum);
+  if (threadIdx.x == 0) store(partial + blockIdx.x, sum[0]);
 }
 /// One block: thread i adds partial sums i, i + threads, ….
 __global__ void squared_norm_total_kernel(int64_t partials, const double* partial,
                                                  double* result) {
   double sum = 0;
   for (int64_t i = threadIdx.x; i < partials; i += blockDim.x) sum += load(partial + i);
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) store(result, sum);
+  double total[1] = {sum};
+  block_sum(total);
+  if (threadIdx.x == 0) store(result, total[0]);
 }
 
 __global__ void step_control_kernel(AdamWOptions adamw, ControlOptions options,

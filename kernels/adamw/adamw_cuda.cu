@@ -1,15 +1,11 @@
 #include "kernels/adamw/adamw.cuh"
 #include "kernels/adamw/adamw.h"
 #include "kernels/arch/queue.cuh"
+#include "kernels/common/launch_shape.h"
 
 namespace mome {
 namespace {
 
-/// Whether every pointer is a multiple of `bytes` (null is).
-template <class... P>
-bool aligned(size_t bytes, const P*... p) {
-  return ((reinterpret_cast<uintptr_t>(p) % bytes == 0) && ...);
-}
 unsigned slices(int64_t count) {
   return unsigned((count + MOME_DEVICE::kSlice - 1) / MOME_DEVICE::kSlice);
 }
@@ -23,7 +19,7 @@ void squared_norm(Queue& queue, int64_t ranges, const AdamWRange* range, const R
   const int64_t blocks = ranges * kSlices;
   double* partial = static_cast<double*>(queue.workspace(size_t(blocks) * sizeof(double)));
   queue.launch("squared_norm_partial",
-               aligned(16, g) ? squared_norm_partial_kernel<4> : squared_norm_partial_kernel<1>,
+               whole_packs(g) ? squared_norm_partial_kernel<4> : squared_norm_partial_kernel<1>,
                Dim{unsigned(blocks)}, Dim{kAdamWThreads}, 0, range, g, partial);
   queue.launch("squared_norm_total", squared_norm_total_kernel, Dim{1}, Dim{1024}, 0, blocks,
                partial, result);
@@ -40,7 +36,7 @@ template <class T, class Queue>
 void adamw(Queue& queue, const AdamWOptions& options, const StepControl* control, int64_t ranges,
            const AdamWRange* range, Real<T>* w, const Real<T>* g, Real<T>* m, Real<T>* v, T* copy) {
   using namespace MOME_DEVICE;
-  const bool packs = aligned(16, w, g, m, v) && aligned(4 * sizeof(T), copy);
+  const bool packs = whole_packs(w, g, m, v) && aligned_packs<4>(copy);
   queue.launch("adamw", packs ? adamw_kernel<T, 4> : adamw_kernel<T, 1>,
                Dim{unsigned(ranges * kSlices)}, Dim{kAdamWThreads}, 0, options, control, range, w,
                g, m, v, copy);
@@ -51,7 +47,7 @@ void moving_average(Queue& queue, int64_t count, double decay, const StepControl
                     const R* w, R* average) {
   using namespace MOME_DEVICE;
   queue.launch("moving_average",
-               aligned(16, w, average) ? moving_average_kernel<4> : moving_average_kernel<1>,
+               whole_packs(w, average) ? moving_average_kernel<4> : moving_average_kernel<1>,
                Dim{slices(count)}, Dim{kAdamWThreads}, 0, count, float(decay), float(1 - decay),
                control, w, average);
 }
@@ -59,7 +55,7 @@ void moving_average(Queue& queue, int64_t count, double decay, const StepControl
 template <class T, class Queue>
 void round_copy(Queue& queue, int64_t count, const Real<T>* w, T* copy) {
   using namespace MOME_DEVICE;
-  const bool packs = aligned(16, w) && aligned(4 * sizeof(T), copy);
+  const bool packs = whole_packs(w) && aligned_packs<4>(copy);
   queue.launch("round_copy", packs ? round_copy_kernel<T, 4> : round_copy_kernel<T, 1>,
                Dim{slices(count)}, Dim{kAdamWThreads}, 0, count, w, copy);
 }

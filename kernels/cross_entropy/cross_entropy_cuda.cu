@@ -1,7 +1,7 @@
 #include "kernels/cross_entropy/cross_entropy.cuh"
 
 #include "kernels/arch/queue.cuh"
-#include "kernels/arch/whole_packs.h"
+#include "kernels/common/launch_shape.h"
 
 namespace mome {
 

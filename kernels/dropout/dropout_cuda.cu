@@ -1,5 +1,4 @@
 #include "kernels/arch/queue.cuh"
-#include "kernels/arch/whole_packs.h"
 #include "kernels/common/launch_shape.h"
 #include "kernels/dropout/dropout.cuh"
 #include "kernels/dropout/dropout.h"

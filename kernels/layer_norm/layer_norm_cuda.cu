@@ -1,5 +1,5 @@
 #include "kernels/arch/queue.cuh"
-#include "kernels/arch/whole_packs.h"
+#include "kernels/common/launch_shape.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/layer_norm/norm_launch.cuh"
 

@@ -4,7 +4,7 @@
 // Reads R W sizeof(T), writes and reads one row of W floats a chunk of rows; 1 FLOP an element:
 // bound by memory traffic.
 #pragma once
-#include "kernels/arch/device.cuh"
+#include "kernels/common/column_sum.cuh"
 
 namespace mome::MOME_DEVICE {
 
@@ -38,16 +38,6 @@ __global__ void column_sums_kernel(int64_t rows, int64_t width, int64_t grain, c
     for (int g = 0; g < kSumGroups; ++g) total += sums[(g * N + j) * kSumLanes + lane];
     store(partials + int64_t(blockIdx.y) * width + c + j, total);
   }
-}
-
-/// sums[c] += the chunks' partial sums, in order.
-__global__ void column_sums_finish_kernel(int64_t width, int chunks, const float* partials,
-                                          float* sums) {
-  const int64_t c = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (c >= width) return;
-  float total = 0;
-  for (int i = 0; i < chunks; ++i) total += load(partials + i * width + c);
-  store(sums + c, load(sums + c) + total);
 }
 
 }  // namespace mome::MOME_DEVICE

@@ -65,8 +65,8 @@ void column_sums(Queue& queue, int64_t rows, int64_t width, const T* a, int64_t 
     run.template operator()<kWide>();
   else
     run.template operator()<1>();
-  queue.launch("column_sums_finish", column_sums_finish_kernel, Dim{unsigned((width + 127) / 128)},
-               Dim{128}, 0, width, int(chunks), partials, sums);
+  queue.launch("column_sums_finish", add_partials_kernel<float>, Dim{unsigned((width + kSumThreads - 1) / kSumThreads)},
+               Dim{kSumThreads}, 0, chunks, width, static_cast<const float*>(partials), sums);
 }
 
 #define MOME_INSTANCE(T)                                                                           \

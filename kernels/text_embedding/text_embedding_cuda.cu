@@ -1,8 +1,8 @@
 #include "kernels/text_embedding/text_embedding.cuh"
 
 #include "kernels/arch/queue.cuh"
-#include "kernels/common/column_sum.cuh"
 #include "kernels/common/launch_shape.h"
+#include "kernels/linear/linear.h"
 #include "kernels/text_embedding/text_embedding.h"
 
 namespace mome {
@@ -36,14 +36,7 @@ void text_embedding_backward(Queue& queue, int64_t rows, int64_t width, const So
   };
   if (dword) scatter(tokens, dword);
   if (dposition) scatter(positions, dposition);
-  if (dtype) {
-    const int64_t chunk = sum_chunk(rows), chunks = (rows + chunk - 1) / chunk;
-    const unsigned tiles = blocks_of(width, kSumThreads);
-    float* partials = static_cast<float*>(queue.workspace(size_t(chunks * width) * sizeof(float)));
-    queue.launch("text_embedding_type_partials", column_partials_kernel<T>, Dim{unsigned(chunks), tiles}, {kSumThreads}, 0, rows,
-                 width, chunk, de, partials);
-    queue.launch("text_embedding_type", add_partials_kernel<float>, Dim{tiles}, {kSumThreads}, 0, chunks, width, partials, dtype);
-  }
+  if (dtype) column_sums<T>(queue, rows, width, de, width, dtype);
 }
 
 #define MOME_INSTANCE(T)                                                                                                       \
