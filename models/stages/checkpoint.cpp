@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "models/checkpoints/shape.h"
 #include "runtime/io/safetensors.h"
 
 namespace mome {
@@ -14,32 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kModelKey = "mome.model";
 constexpr const char* kOptimizerKey = "mome.optimizer";
-
-// The config as JSON through the same field list that the recipe uses.
-struct ToJson {
-  nlohmann::json& out;
-  template <class T>
-  void operator()(const char* key, T& value, const char*) { out[key] = value; }
-};
-struct FromJson {
-  const nlohmann::json& in;
-  template <class T>
-  void operator()(const char* key, T& value, const char*) { if (in.contains(key)) value = in.at(key).get<T>(); }
-};
-
-std::string describe(const MomeModel& model) {
-  nlohmann::json j, shape;
-  ModelConfig c = model.config();
-  ToJson writer{shape};
-  visit(writer, c);
-  const ModelParts& p = model.parts();
-  j["shape"] = shape;
-  j["parts"] = {{"image", p.image}, {"text", p.text}, {"fused", p.fused}, {"mim", p.mim}, {"mlm", p.mlm},
-                {"itm", p.itm}, {"itc", p.itc}, {"mim_classes", p.mim_classes}};
-  return j.dump();
-}
 
 std::vector<TensorEntry> entries(const ParameterSet& p, const std::string& prefix, bool trained_only, auto value) {
   std::vector<TensorEntry> out;
@@ -148,7 +124,7 @@ std::vector<int64_t> shape_to_read(const SafeTensors& file, const Parameter& p) 
 
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata) {
   const ParameterSet& p = model.parameters();
-  metadata[kModelKey] = describe(model);
+  metadata[kModelKey] = describe({model.config(), model.parts()});
   metadata["format"] = "pt";  // what the Python loaders of safetensors look for
   const auto list = entries(p, "", false, [&](int i) { return average && p.has_average() ? p.average(i) : p.value(i); });
   write_safetensors(path, list, metadata, download_of(p));
@@ -174,18 +150,8 @@ std::unique_ptr<MomeModel> open_checkpoint(const std::string& path) {
   const auto it = file.metadata().find(kModelKey);
   if (it == file.metadata().end())
     fail("{}: the metadata has no \"{}\"; expected a checkpoint that `mome pretrain` wrote", path, kModelKey);
-  ModelConfig config;
-  ModelParts parts;
-  try {
-    const nlohmann::json j = nlohmann::json::parse(it->second);
-    FromJson reader{j.at("shape")};
-    visit(reader, config);
-    const nlohmann::json& q = j.at("parts");
-    parts = {q.at("image"), q.at("text"), q.at("fused"), q.at("mim"), q.at("mlm"), q.at("itm"), q.at("itc"), q.at("mim_classes")};
-  } catch (const nlohmann::json::exception& e) {
-    fail("{}: metadata \"{}\" does not describe a model: {}", path, kModelKey, e.what());
-  }
-  auto model = std::make_unique<MomeModel>(config, parts);
+  const ModelShape shape = parse_description(path, it->second);
+  auto model = std::make_unique<MomeModel>(shape.config, shape.parts);
   const LoadReport report = load_weights(*model, path);
   if (!report.fresh.empty()) fail("{}: tensor {} is missing ({} in all)", path, report.fresh[0], report.fresh.size());
   return model;
