@@ -100,6 +100,11 @@ void check_limits(const std::string& path, const ModelConfig& c) {
   within("itc_dim", c.itc_dim, 1 << 24);
 }
 
+/// Classes of the head whose last Linear this is; 0 if the file has no such head.
+int64_t infer_classes(const NamedTensors& file, const std::string& last) {
+  return file.find(last) ? size_of_dim(file, last, 2, 0) : 0;
+}
+
 }  // namespace
 
 std::string describe(const ModelShape& shape) {
@@ -112,6 +117,12 @@ std::string describe(const ModelShape& shape) {
   j["parts"] = {
       {"image", p.image}, {"text", p.text}, {"fused", p.fused}, {"mim", p.mim},
       {"mlm", p.mlm},     {"itm", p.itm},   {"itc", p.itc},     {"mim_classes", p.mim_classes}};
+  // Of downstream tasks, where there are some: a pretrained file reads as it always did.
+  if (p.vqa) j["parts"]["vqa"] = p.vqa;
+  if (p.entailment) j["parts"]["entailment"] = p.entailment;
+  if (p.image_classes) j["parts"]["image_classes"] = p.image_classes;
+  if (p.nlvr2) j["parts"]["nlvr2"] = true;
+  if (p.pooler) j["parts"]["pooler"] = true;
   return j.dump();
 }
 
@@ -126,6 +137,9 @@ ModelShape parse_description(const std::string& path, const std::string& text) {
     p.image = q.at("image"), p.text = q.at("text"), p.fused = q.at("fused"), p.mim = q.at("mim");
     p.mlm = q.at("mlm"), p.itm = q.at("itm"), p.itc = q.at("itc");
     p.mim_classes = q.at("mim_classes");
+    p.vqa = q.value("vqa", int64_t{0}), p.entailment = q.value("entailment", int64_t{0});
+    p.image_classes = q.value("image_classes", int64_t{0});
+    p.nlvr2 = q.value("nlvr2", false), p.pooler = q.value("pooler", false);
   } catch (const json::exception& e) {
     fail("{}: metadata \"{}\" does not describe a model: {}", path, kModelKey, e.what());
   }
@@ -171,6 +185,10 @@ ModelShape infer_shape(const NamedTensors& file, int64_t heads) {
   p.itm = has_prefix(file, "itm_score.");
   p.itc = has_prefix(file, "itc_text_proj.") || has_prefix(file, "itc_image_proj.");
   p.mim = has_prefix(file, "mim_head.");
+  p.vqa = infer_classes(file, "vqa_classifier.3.weight");
+  p.entailment = infer_classes(file, "snli_ve_classifier.3.weight");
+  p.image_classes = infer_classes(file, "head.weight");
+  p.nlvr2 = has_prefix(file, "nlvr2_classifier.");
 
   c.width = size_of_dim(file, "transformer.blocks.0.norm1.weight", 1, 0);
   const char* expert = p.image ? "imag" : "text";
@@ -189,6 +207,7 @@ ModelShape infer_shape(const NamedTensors& file, int64_t heads) {
          !has_prefix(file, fmt::format("transformer.blocks.{}.mlp_vl.", c.vl_from)))
     ++c.vl_from;
   p.fused = c.vl_from < c.layers;
+  p.pooler = p.fused && !p.has_pooler() && has_prefix(file, "pooler.dense.");  // only a fused pass is pooled
   if (p.text) {
     c.vocabulary = size_of_dim(file, "text_embeddings.word_embeddings.weight", 2, 0);
     if (file.find("text_embeddings.position_embeddings.weight"))

@@ -53,9 +53,27 @@ struct ModelParts {
   bool image = false, text = false, fused = false;  // embeddings and V, L, VL experts
   bool mim = false, mlm = false, itm = false, itc = false;  // heads
   int64_t mim_classes = 0;  // 0: the MIM head regresses pixels; else it names codes
-  static ModelParts stage_image(int64_t codes = 0) { return {true, false, false, true, false, false, false, codes}; }
-  static ModelParts stage_text() { return {true, true, false, false, true, false, false, 0}; }
-  static ModelParts stage_pairs() { return {true, true, true, false, true, true, true, 0}; }
+  // Heads of downstream tasks: their classes, 0 for none.
+  int64_t vqa = 0, entailment = 0, image_classes = 0;
+  bool nlvr2 = false;   // with it a third type of token: those of a second image
+  bool pooler = false;  // even if no head above reads it, as official files have it
+  bool has_pooler() const { return pooler || itm || vqa || entailment || nlvr2; }
+  static ModelParts stage_image(int64_t codes = 0) {
+    ModelParts p;
+    p.image = p.mim = true;
+    p.mim_classes = codes;
+    return p;
+  }
+  static ModelParts stage_text() {
+    ModelParts p;
+    p.image = p.text = p.mlm = true;
+    return p;
+  }
+  static ModelParts stage_pairs() {
+    ModelParts p;
+    p.image = p.text = p.fused = p.mlm = p.itm = p.itc = true;
+    return p;
+  }
 };
 
 }  // namespace mome

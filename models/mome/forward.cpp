@@ -34,7 +34,6 @@ Var* MomeModel::embed(Tape& tape, const ForwardInputs& in, const ForwardOptions&
   if (in.images > 0) {
     MOME_CHECK(in.patches.rows == in.images * config_.patches());
     Var* weight = on(tape, patch_weight_);  // [D, 3, p, p] seen as [D, 3p^2]
-    Var* proj = linear(tape, tape.leaf(in.patches), weight, on(tape, patch_bias_));
     Var* position = on(tape, pos_embed_);
     if (position) {  // [1, P+1, D] seen as [P+1, D]
       Tensor v = position->value, g = position->grad;
@@ -42,8 +41,19 @@ Var* MomeModel::embed(Tape& tape, const ForwardInputs& in, const ForwardOptions&
       if (g) g.rows = v.rows, g.cols = v.cols;
       position = tape.leaf(v, g);
     }
-    image = patch_embedding(tape, proj, in.images, config_.patches(), on(tape, cls_), position,
-                            tape.leaf_rows(type, 1, 1), in.masked, on(tape, mask_token_));
+    const auto tokens = [&](Var* patches, int64_t images, int64_t type_row) {
+      return patch_embedding(tape, patches, images, config_.patches(), on(tape, cls_), position, tape.leaf_rows(type, type_row, 1),
+                             in.masked, on(tape, mask_token_));
+    };
+    if (in.second_from < 0) {
+      image = tokens(linear(tape, tape.leaf(in.patches), weight, on(tape, patch_bias_)), in.images, 1);
+    } else {
+      MOME_CHECK(parts_.nlvr2 && in.second_from <= in.images && !in.masked);
+      const int64_t first = in.second_from * config_.patches();
+      Var* one = linear(tape, tape.leaf(in.patches.slice(0, first)), weight, on(tape, patch_bias_));
+      Var* two = linear(tape, tape.leaf(in.patches.slice(first, in.patches.rows - first)), weight, on(tape, patch_bias_));
+      image = concat_rows(tape, tokens(one, in.second_from, 1), tokens(two, in.images - in.second_from, 2));
+    }
   }
   if (!in.tokens.empty()) {
     Var* bert_type = tape.leaf_rows(on(tape, text_type_), 0, 1);

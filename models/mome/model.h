@@ -16,6 +16,7 @@ namespace mome {
 /// One forward pass's inputs: distinct images and texts, and the sequences made of them.
 struct ForwardInputs {
   int64_t images = 0;
+  int64_t second_from = -1;               // images from this one on are second ones of a pair (NLVR2); -1: none are
   Tensor patches;                         // [images * P, 3 p^2] normalised, in the model's dtype
   const std::vector<uint8_t>* masked = nullptr;  // [images * P]: replaced by the mask token; null: none
   std::vector<int32_t> tokens;            // packed texts, [CLS] and [SEP] included
@@ -55,7 +56,15 @@ class MomeModel {
   // Heads; `rows` index states.
   Var* mlm_logits(Tape& tape, Var* states, const GatherPlan& rows);          // [M, V]
   Var* mim_output(Tape& tape, Var* states, const GatherPlan& rows);          // [M, 3p^2] or [M, codes]
-  Var* itm_logits(Tape& tape, Var* states, const GatherPlan& text_cls);      // [N, 2], class 1 = match
+  // Of fused sequences: `text_cls` are their text [CLS] rows, which the pooler reads.
+  Var* pooled(Tape& tape, Var* states, const GatherPlan& text_cls);             // [N, D]
+  Var* itm_logits(Tape& tape, Var* states, const GatherPlan& text_cls);         // [N, 2], class 1 = match
+  Var* vqa_logits(Tape& tape, Var* states, const GatherPlan& text_cls);         // [N, answers]
+  Var* entailment_logits(Tape& tape, Var* states, const GatherPlan& text_cls);  // [N, labels]
+  /// Rows 2b and 2b+1: the statement with its first and with its second image. [N / 2, 2], class 1 = true
+  Var* nlvr2_logits(Tape& tape, Var* states, const GatherPlan& text_cls);
+  /// Classes of images, from the mean of their patches' states before the final norm (BEiT, Bao et al. 2022). [N, classes]
+  Var* image_logits(Tape& tape, Var* raw, const Segments& patches);
   /// Contrast features, L2-normalised [N, itc_dim]. `image` or text, of the tail or not; pooled [N, D].
   Var* itc_features(Tape& tape, Var* pooled, bool image, bool tail);
   /// logit_scale or logit_vl_scale, before exp.
@@ -74,6 +83,11 @@ class MomeModel {
     int gamma1 = -1, gamma2 = -1, norm1_weight, norm1_bias, qkv, q_bias, v_bias, proj_weight, proj_bias;
     Expert vision, language, fused;
   };
+  struct Classifier {  // Linear, LayerNorm, GELU, Linear: modules 0, 1, 3 of the official Sequential
+    int in_weight = -1, in_bias = -1, norm_weight = -1, norm_bias = -1, out_weight = -1, out_bias = -1;
+  };
+  Classifier add_classifier(const std::string& name, int64_t inputs, int64_t classes);
+  Var* classify(Tape& tape, const Classifier& head, Var* x);
   Expert add_expert(const std::string& prefix, const std::string& suffix);
   void add_linear(const std::string& name, int64_t out, int64_t in, double std, int* weight, int* bias);
   Var* on(Tape& tape, int i) const { return i < 0 ? nullptr : parameters_.on(tape, i); }
@@ -93,6 +107,8 @@ class MomeModel {
   int norm_weight_ = -1, norm_bias_ = -1, pooler_weight_ = -1, pooler_bias_ = -1;
   int mlm_dense_ = -1, mlm_dense_bias_ = -1, mlm_norm_ = -1, mlm_norm_bias_ = -1, mlm_decoder_ = -1, mlm_bias_ = -1;
   int itm_weight_ = -1, itm_bias_ = -1, mim_weight_ = -1, mim_bias_ = -1;
+  int fc_norm_weight_ = -1, fc_norm_bias_ = -1, image_head_weight_ = -1, image_head_bias_ = -1;
+  Classifier vqa_, entailment_, nlvr2_;
   int itc_text_ = -1, itc_image_ = -1, itc_vl_text_ = -1, itc_vl_image_ = -1, scale_ = -1, vl_scale_ = -1;
 };
 

@@ -56,6 +56,16 @@ MomeModel::Expert MomeModel::add_expert(const std::string& prefix, const std::st
   return e;
 }
 
+MomeModel::Classifier MomeModel::add_classifier(const std::string& name, int64_t inputs, int64_t classes) {
+  const int64_t hidden = 2 * config_.width;
+  Classifier c;
+  add_linear(name + ".0", hidden, inputs, config_.init_std, &c.in_weight, &c.in_bias);
+  c.norm_weight = parameters_.add(name + ".1.weight", {hidden}, Init::kOnes);
+  c.norm_bias = parameters_.add(name + ".1.bias", {hidden}, Init::kZeros);
+  add_linear(name + ".3", classes, hidden, config_.init_std, &c.out_weight, &c.out_bias);
+  return c;
+}
+
 MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType dtype, Device& device)
     : config_(config), parts_(parts), parameters_(device, dtype), gelu_(gelu_of(config.gelu)) {
   check(config);
@@ -102,7 +112,7 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
     text_norm_weight_ = p.add("text_embeddings.LayerNorm.weight", {d}, Init::kOnes);
     text_norm_bias_ = p.add("text_embeddings.LayerNorm.bias", {d}, Init::kZeros);
   }
-  type_ = p.add("token_type_embeddings.weight", {2, d}, Init::kNormal, config_.init_std);
+  type_ = p.add("token_type_embeddings.weight", {parts.nlvr2 ? 3 : 2, d}, Init::kNormal, config_.init_std);
   if (parts.mlm) {
     add_linear("mlm_score.transform.dense", d, d, config_.init_std, &mlm_dense_, &mlm_dense_bias_);
     mlm_norm_ = p.add("mlm_score.transform.LayerNorm.weight", {d}, Init::kOnes);
@@ -110,10 +120,8 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
     mlm_decoder_ = p.add("mlm_score.decoder.weight", {c.vocabulary, d}, Init::kNormal, config_.init_std);
     mlm_bias_ = p.add("mlm_score.bias", {c.vocabulary}, Init::kZeros);
   }
-  if (parts.itm) {
-    add_linear("pooler.dense", d, d, config_.init_std, &pooler_weight_, &pooler_bias_);
-    add_linear("itm_score.fc", 2, d, config_.init_std, &itm_weight_, &itm_bias_);
-  }
+  if (parts.has_pooler()) add_linear("pooler.dense", d, d, config_.init_std, &pooler_weight_, &pooler_bias_);
+  if (parts.itm) add_linear("itm_score.fc", 2, d, config_.init_std, &itm_weight_, &itm_bias_);
   if (parts.itc) {
     const double scale = std::log(1 / 0.07);
     add_linear("itc_text_proj.fc", c.features(), d, config_.init_std, &itc_text_, nullptr);
@@ -127,6 +135,14 @@ MomeModel::MomeModel(const ModelConfig& config, const ModelParts& parts, DType d
   }
   if (parts.mim)
     add_linear("mim_head", parts.mim_classes ? parts.mim_classes : fan_in, d, config_.init_std, &mim_weight_, &mim_bias_);
+  if (parts.vqa) vqa_ = add_classifier("vqa_classifier", d, parts.vqa);
+  if (parts.nlvr2) nlvr2_ = add_classifier("nlvr2_classifier", 2 * d, 2);
+  if (parts.entailment) entailment_ = add_classifier("snli_ve_classifier", d, parts.entailment);
+  if (parts.image_classes) {
+    fc_norm_weight_ = p.add("fc_norm.weight", {d}, Init::kOnes);
+    fc_norm_bias_ = p.add("fc_norm.bias", {d}, Init::kZeros);
+    add_linear("head", parts.image_classes, d, config_.init_std, &image_head_weight_, &image_head_bias_);
+  }
   p.allocate();
 }
 

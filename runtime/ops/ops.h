@@ -71,6 +71,9 @@ struct GatherPlan {
 GatherPlan make_gather(int64_t source_rows, std::vector<int32_t> index);
 Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan);
 
+/// An output that nobody has read yet, seen as a matrix of another shape: its rows lie one after another.
+Var* reshaped(Var* x, int64_t rows, int64_t cols);
+
 /// The rows of a, then the rows of b.
 Var* concat_rows(Tape& tape, Var* a, Var* b);
 

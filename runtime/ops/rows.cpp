@@ -34,6 +34,13 @@ Var* gather_rows(Tape& tape, Var* x, const GatherPlan& plan) {
   return y;
 }
 
+Var* reshaped(Var* x, int64_t rows, int64_t cols) {
+  MOME_CHECK(rows * cols == x->value.count() && !x->leaf && !x->grad);
+  x->value.rows = rows;
+  x->value.cols = cols;
+  return x;
+}
+
 Var* concat_rows(Tape& tape, Var* a, Var* b) {
   MOME_CHECK(a->cols() == b->cols());
   const int64_t width = a->cols();

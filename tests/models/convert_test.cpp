@@ -102,9 +102,14 @@ TEST_F(ConvertTest, RoundTripsBitExactly) {
 TEST_F(ConvertTest, EveryStageIsReadOffItsTensors) {
   ModelParts fine_tuned;
   fine_tuned.image = fine_tuned.text = fine_tuned.itc = true;
+  ModelParts answers, two_images, classes, entailment, no_heads;
+  for (ModelParts* p : {&answers, &two_images, &entailment, &no_heads})
+    p->image = p->text = p->fused = true;
+  answers.vqa = 7, two_images.nlvr2 = true, entailment.entailment = 3, no_heads.pooler = true;
+  classes.image = true, classes.image_classes = 4;
   for (const ModelParts& parts :
        {ModelParts::stage_image(), ModelParts::stage_image(5), ModelParts::stage_text(),
-        ModelParts::stage_pairs(), fine_tuned}) {
+        ModelParts::stage_pairs(), fine_tuned, answers, two_images, classes, entailment, no_heads}) {
     ModelConfig c = small();
     if (!parts.fused) c.vl_from = c.layers;
     if (!parts.text) c.text_length = 40, c.vocabulary = 30522;
