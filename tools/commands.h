@@ -15,12 +15,14 @@ void add_convert_command(CLI::App& app);
 void add_data_command(CLI::App& app);
 void add_embed_command(CLI::App& app);
 void add_evaluate_command(CLI::App& app);
+void add_finetune_command(CLI::App& app);
 void add_info_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
 
 // The subcommands of `mome data`.
+void add_data_answers_command(CLI::App& data);
 void add_data_codebook_command(CLI::App& data);
 void add_data_emoji_command(CLI::App& data);
 void add_data_inspect_command(CLI::App& data);

@@ -1,4 +1,4 @@
-// `mome evaluate`: retrieval, matching and masked words on a held-out set.
+// `mome evaluate`: retrieval, matching and masked words on a held-out set, or the score of a fine-tuned task.
 #include "models/evaluation/evaluate.h"
 
 #include <CLI/CLI.hpp>
@@ -8,16 +8,17 @@
 #include "runtime/io/atomic_file.h"
 #include "runtime/log/progress.h"
 #include "tools/commands.h"
+#include "tools/evaluate_task.h"
 #include "tools/retriever.h"
 
 namespace mome {
 namespace {
 
-struct Options {
-  std::string checkpoint, vocabulary, data, split, image_root, json;
+struct Options : EvaluateTask {
+  Options() { task = "retrieval"; }
   bool all_captions = false;
-  double mask_rate = 0.15, max_bad = 0.01;
-  int64_t seed = 1;
+  double mask_rate = 0.15;
+  int64_t seed = 1, rerank = 0;
 };
 
 nlohmann::ordered_json recall(const Recall& r) {
@@ -41,10 +42,13 @@ void line(const std::string& name, const RetrievalResult& r) {
 }
 
 void run(const Options& o) {
+  if (o.task != "retrieval") return evaluate_task_command(o);
   const auto retriever = open_retriever(o.checkpoint, o.vocabulary);
   DatasetOptions d;
   d.image_root = o.image_root;
   d.max_bad = o.max_bad;
+  if (o.rerank > 0 && !retriever->model->parts().itm)
+    fail("{}: has no matching head; --rerank needs one", o.checkpoint);
   const Dataset dataset = open_and_tell(o.data, o.split, d);
   // Made at evaluate()'s first report, which comes before its first picture.
   std::unique_ptr<Progress> bar;
@@ -54,6 +58,7 @@ void run(const Options& o) {
   EvaluateOptions options;
   options.all_captions = o.all_captions;
   options.mask_rate = o.mask_rate;
+  options.rerank = o.rerank;
   options.seed = uint64_t(o.seed);
   std::string part;
   options.progress = [&](const std::string& what, int64_t done, int64_t of) {
@@ -72,9 +77,11 @@ void run(const Options& o) {
   fmt::print("{:<12} {:>6}  {:>5} {:>5} {:>5}   {:>5} {:>5} {:>5}   {:>5} {:>5} {:>5}\n",
              "recall at", "images", 1, 5, 10, 1, 5, 10, 1, 5, 10);
   line("all", e.retrieval);
+  if (e.has_reranked) line("re-ranked", e.reranked);
   for (const auto& [kind, r] : e.by_kind) line(kind, r);
   nlohmann::ordered_json j;
   j["retrieval"] = figures(e.retrieval);
+  if (e.has_reranked) j["reranked"] = figures(e.reranked);
   j["by_kind"] = nlohmann::ordered_json::object();
   for (const auto& [kind, r] : e.by_kind) j["by_kind"][kind] = figures(r);
   if (e.has_fusion) {
@@ -101,17 +108,29 @@ void run(const Options& o) {
 
 void add_evaluate_command(CLI::App& app) {
   CLI::App* c =
-      app.add_subcommand("evaluate", "Retrieval, matching and masked words on a held-out set");
+      app.add_subcommand("evaluate", "Retrieval, matching and masked words, or a task's score, on a held-out set");
   auto o = std::make_shared<Options>();
-  c->add_option("--checkpoint", o->checkpoint, "stage 3's .safetensors")->required();
+  c->add_option("--checkpoint", o->checkpoint, "of stage 3 or `mome finetune`")->required();
+  c->add_option("--task", o->task,
+                "retrieval, also without fine-tuning; vqa, nlvr2, snli-ve, image-classification")
+      ->capture_default_str();
   c->add_option("--data", o->data,
-                "pairs: JSON lines, COCO or Karpathy JSON, a folder, or tar shards")
+                "pairs: JSON lines, COCO or Karpathy JSON, a folder, or tar shards; of other tasks "
+                "as `mome finetune --train`")
       ->required();
   c->add_option("--split", o->split, "split to use, where the data names splits; default all");
   c->add_option("--image-root", o->image_root, "folder of the images that a JSON names");
   c->add_option("--vocabulary", o->vocabulary, "vocab.txt; default: the one beside the checkpoint");
   c->add_flag("--all-captions", o->all_captions,
               "every caption is a query, not only the first of each picture");
+  c->add_option("--rerank", o->rerank,
+                "of retrieval: the best K by contrast are put in order by the fusion encoder");
+  c->add_option("--classes", o->classes,
+                "of a task: file of its classes, one a line, where the checkpoint does not name them");
+  c->add_flag("--blind", o->blind, "of a task: pictures are replaced by plain gray");
+  c->add_flag("--as-published", o->as_published,
+              "of vqa: annotators' answers are not normalised before they are looked up");
+  c->add_option("--submission", o->submission, "of vqa: file for the evaluation server");
   c->add_option("--mask-rate", o->mask_rate, "share of words that are masked")
       ->capture_default_str();
   c->add_option("--max-bad", o->max_bad, "share of broken records that is survived")

@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   mome::add_data_command(app);
   mome::add_pretrain_command(app);
+  mome::add_finetune_command(app);
   mome::add_evaluate_command(app);
   mome::add_embed_command(app);
   mome::add_search_command(app);

@@ -4,20 +4,20 @@
 
 namespace mome {
 
-EvalOptions Retriever::reader_options(double max_bad, LogFunction log) const {
+EvalOptions reader_options(const ModelConfig& config, double max_bad, LogFunction log) {
   EvalOptions o;
-  o.image_size = int(model->config().image_size);
-  o.text_length = int(model->config().text_length);
+  o.image_size = int(config.image_size);
+  o.text_length = int(config.text_length);
   o.max_bad = max_bad;
   o.log = log ? std::move(log) : [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   return o;
 }
 
-std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
-                                          const std::string& vocabulary) {
-  auto model = open_checkpoint(checkpoint);
-  if (!model->parts().itc)
-    fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
+EvalOptions Retriever::reader_options(double max_bad, LogFunction log) const {
+  return mome::reader_options(model->config(), max_bad, std::move(log));
+}
+
+WordPiece open_vocabulary(const std::string& checkpoint, const std::string& vocabulary, int64_t size) {
   const std::string file =
       vocabulary.empty() ? (std::filesystem::path(checkpoint).parent_path() / "vocab.txt").string()
                          : vocabulary;
@@ -25,9 +25,17 @@ std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
     fail("{}: not found; name the vocabulary that {} was trained with by --vocabulary", file,
          checkpoint);
   WordPiece words = WordPiece::load(file);
-  if (words.size() != model->config().vocabulary)
-    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint,
-         model->config().vocabulary);
+  if (words.size() != size)
+    fail("{}: has {} tokens; {} expects {}", file, words.size(), checkpoint, size);
+  return words;
+}
+
+std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
+                                          const std::string& vocabulary) {
+  auto model = open_checkpoint(checkpoint);
+  if (!model->parts().itc)
+    fail("{}: has no contrast heads; expected a checkpoint of stage 3 (pairs)", checkpoint);
+  WordPiece words = open_vocabulary(checkpoint, vocabulary, model->config().vocabulary);
   return std::unique_ptr<Retriever>(
       new Retriever{checkpoint, std::move(model), std::move(words), Arena()});
 }

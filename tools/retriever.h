@@ -20,6 +20,11 @@ struct Retriever {
   EvalOptions reader_options(double max_bad, LogFunction log = {}) const;
 };
 
+/// How evaluation reads pictures and texts for a model; `log` as above.
+EvalOptions reader_options(const ModelConfig& config, double max_bad, LogFunction log = {});
+/// The vocabulary of a checkpoint, of `size` tokens; `vocabulary` empty: vocab.txt beside it.
+WordPiece open_vocabulary(const std::string& checkpoint, const std::string& vocabulary, int64_t size);
+
 /// Opens checkpoint and vocabulary; `vocabulary` empty: vocab.txt beside the checkpoint. Throws
 /// Error if the checkpoint has no contrast heads, or if its vocabulary has another size than the
 /// file's.

@@ -6,16 +6,10 @@
 #include "kernels/common/gemm.h"
 #include "kernels/common/philox.h"
 #include "models/evaluation/fusion.h"
+#include "models/evaluation/rerank.h"
 
 namespace mome {
 namespace {
-
-// Queries and gallery of one evaluation: features once, then any subset of both.
-struct Gallery {
-  std::vector<int32_t> kept;  // records whose picture could be read
-  std::vector<float> images, texts;
-  std::vector<TextRef> queries;
-};
 
 const std::string& caption_of(const Dataset& d, const TextRef& t) {
   return d.records[size_t(t.record)].captions[size_t(t.caption)];
@@ -25,15 +19,15 @@ const std::string& caption_of(const Dataset& d, const TextRef& t) {
 // among all pictures, pictures of that kind among all words.
 RetrievalResult recall_of_kind(const MomeModel& model, const Dataset& dataset, const Gallery& g,
                                const std::string& kind) {
-  const int64_t dim = model.config().features(), images = int64_t(g.kept.size()),
-                texts = int64_t(g.queries.size());
+  const int64_t dim = model.config().features(), images = int64_t(g.records.size()),
+                texts = int64_t(g.texts.size());
   std::vector<uint8_t> text_asked, image_asked;
-  for (const TextRef& t : g.queries)
+  for (const TextRef& t : g.texts)
     text_asked.push_back(kind.empty() || dataset.records[size_t(t.record)].kind == kind);
-  for (int32_t r : g.kept)
+  for (int32_t r : g.records)
     image_asked.push_back(kind.empty() || dataset.records[size_t(r)].kind == kind);
-  return retrieval(images, texts, dim, g.images.data(), g.texts.data(),
-                   right_images(dataset, g.kept, g.queries), image_asked, text_asked);
+  return retrieval(images, texts, dim, g.image_features.data(), g.text_features.data(),
+                   g.right_images, image_asked, text_asked);
 }
 
 // For each record a record with another picture and other sentences: a random one, or the one that
@@ -79,17 +73,23 @@ Evaluation evaluate(MomeModel& model, const Dataset& dataset, EvalReader& reader
   };
   Evaluation e;
   Gallery g;
-  g.queries = options.all_captions ? all_captions(dataset) : first_captions(dataset);
-  if (g.queries.empty()) fail("{}: has no captions: there is nothing to evaluate", dataset.source);
+  g.texts = options.all_captions ? all_captions(dataset) : first_captions(dataset);
+  if (g.texts.empty()) fail("{}: has no captions: there is nothing to evaluate", dataset.source);
   const int64_t pictures = int64_t(dataset.records.size());
-  const int64_t all = pictures + int64_t(g.queries.size());
+  const int64_t all = pictures + int64_t(g.texts.size());
   tell("features", 0, all);
-  g.images = image_features(model, reader, all_records(dataset), arena, g.kept,
+  g.image_features = image_features(model, reader, all_records(dataset), arena, g.records,
                             [&](int64_t done) { tell("features", done, all); });
-  g.texts = text_features(model, reader, g.queries, arena,
+  g.text_features = text_features(model, reader, g.texts, arena,
                           [&](int64_t done) { tell("features", pictures + done, all); });
+  g.right_images = right_images(dataset, g.records, g.texts);
   e.retrieval = recall_of_kind(model, dataset, g, "");
-  for (const TextRef& t : g.queries) {
+  if (options.rerank > 0) {
+    const int64_t queries = int64_t(g.texts.size() + g.records.size());
+    e.has_reranked = true;
+    e.reranked = reranked(model, reader, g, options.rerank, arena, [&](int64_t done) { tell("re-ranking", done, queries); });
+  }
+  for (const TextRef& t : g.texts) {
     const std::string& kind = dataset.records[size_t(t.record)].kind;
     if (!kind.empty() && !e.by_kind.count(kind))
       e.by_kind[kind] = recall_of_kind(model, dataset, g, kind);
@@ -101,15 +101,15 @@ Evaluation evaluate(MomeModel& model, const Dataset& dataset, EvalReader& reader
   std::vector<TextRef> pairs;
   std::vector<float> images, texts;
   std::unordered_map<int32_t, size_t> query_of;
-  for (size_t t = 0; t < g.queries.size(); ++t) query_of.emplace(g.queries[t].record, t);
-  for (size_t i = 0; i < g.kept.size(); ++i) {
-    const auto q = query_of.find(g.kept[i]);
+  for (size_t t = 0; t < g.texts.size(); ++t) query_of.emplace(g.texts[t].record, t);
+  for (size_t i = 0; i < g.records.size(); ++i) {
+    const auto q = query_of.find(g.records[i]);
     if (q == query_of.end()) continue;
-    pairs.push_back(g.queries[q->second]);
-    images.insert(images.end(), g.images.begin() + std::ptrdiff_t(int64_t(i) * dim),
-                  g.images.begin() + std::ptrdiff_t(int64_t(i + 1) * dim));
-    texts.insert(texts.end(), g.texts.begin() + std::ptrdiff_t(int64_t(q->second) * dim),
-                 g.texts.begin() + std::ptrdiff_t(int64_t(q->second + 1) * dim));
+    pairs.push_back(g.texts[q->second]);
+    images.insert(images.end(), g.image_features.begin() + std::ptrdiff_t(int64_t(i) * dim),
+                  g.image_features.begin() + std::ptrdiff_t(int64_t(i + 1) * dim));
+    texts.insert(texts.end(), g.text_features.begin() + std::ptrdiff_t(int64_t(q->second) * dim),
+                 g.text_features.begin() + std::ptrdiff_t(int64_t(q->second + 1) * dim));
   }
   if (pairs.size() < 2) return e;
   e.has_fusion = true;

@@ -12,6 +12,7 @@ namespace mome {
 struct EvaluateOptions {
   bool all_captions = false;  // every caption is a query; else the first of each record
   bool fusion = true;         // matching and masked words, where the model has their heads
+  int64_t rerank = 0;         // so many candidates are put in order by the fusion encoder (rerank.h); 0: none
   double mask_rate = 0.15;
   uint64_t seed = 1;
   std::function<void(const std::string&, int64_t, int64_t)> progress;  // what, done, of
@@ -23,6 +24,8 @@ struct EvaluateOptions {
 struct Evaluation {
   RetrievalResult retrieval;
   std::map<std::string, RetrievalResult> by_kind;  // queries of one kind, against the whole gallery
+  bool has_reranked = false;
+  RetrievalResult reranked;
   bool has_fusion = false;
   double itm_pairwise_random = 0, itm_pairwise_hard = 0;
   double mlm_accuracy = 0, mlm_accuracy_wrong_picture = 0, mlm_accuracy_text_alone = 0;

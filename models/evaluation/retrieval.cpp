@@ -55,15 +55,6 @@ int64_t best_rank(const float* score, int64_t n, const std::vector<int32_t>& rig
   return rank;
 }
 
-Recall recall_of(const std::vector<int64_t>& ranks) {
-  Recall r;
-  if (ranks.empty()) return r;
-  for (int64_t k : ranks) r.r1 += k < 1, r.r5 += k < 5, r.r10 += k < 10;
-  const double n = double(ranks.size());
-  r.r1 /= n, r.r5 /= n, r.r10 /= n;
-  return r;
-}
-
 // Probability that at least one of `right` answers is among k drawn from n without replacement.
 double chance_at(int64_t k, int64_t n, int64_t right) {
   if (k >= n) return 1;
@@ -73,6 +64,15 @@ double chance_at(int64_t k, int64_t n, int64_t right) {
 }
 
 }  // namespace
+
+Recall recall_of(const std::vector<int64_t>& ranks) {
+  Recall r;
+  if (ranks.empty()) return r;
+  for (int64_t k : ranks) r.r1 += k < 1, r.r5 += k < 5, r.r10 += k < 10;
+  const double n = double(ranks.size());
+  r.r1 /= n, r.r5 /= n, r.r10 /= n;
+  return r;
+}
 
 void append_image_features(MomeModel& model, const Batch& batch, Arena& arena,
                            std::vector<float>& out) {

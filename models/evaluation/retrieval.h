@@ -20,6 +20,9 @@ void append_text_features(MomeModel& model, const Batch& batch, Arena& arena,
 struct Recall {
   double r1 = 0, r5 = 0, r10 = 0;  // rates from 0 to 1
 };
+/// Rates of 0-based ranks.
+Recall recall_of(const std::vector<int64_t>& ranks);
+
 struct RetrievalResult {
   Recall text_to_image, image_to_text;
   Recall chance, chance_image_to_text;  // of a random order; chance: text to image

@@ -53,7 +53,7 @@ class Fields {
   std::vector<Field> fields_;
 };
 
-/// Reads the TOML file into the fields, then the overrides "a.b.c=value" in their order: the value
+/// Reads the TOML file into the fields (path empty: there is none), then the overrides "a.b.c=value" in their order: the value
 /// is TOML, or a plain string where it is not (or where the field is a string). Errors:
 /// "FILE:LINE:COLUMN: …" for bad TOML, "FILE:LINE: …" for unknown keys and wrong types,
 /// "--set TEXT: …" for overrides (a UsageError).
