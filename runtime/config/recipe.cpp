@@ -267,6 +267,10 @@ void load_fields(const std::string& path, std::span<const std::string> overrides
     fail("{}:{}:{}: {}", path, error.source().begin.line, error.source().begin.column,
          error.description());
   }
+  override_fields(overrides, fields);
+}
+
+void override_fields(std::span<const std::string> overrides, const Fields& fields) {
   for (const std::string& text : overrides) set_override(text, fields);
 }
 

@@ -59,6 +59,8 @@ class Fields {
 /// "--set TEXT: …" for overrides (a UsageError).
 void load_fields(const std::string& path, std::span<const std::string> overrides,
                  const Fields& fields);
+/// The overrides alone.
+void override_fields(std::span<const std::string> overrides, const Fields& fields);
 /// The fields as TOML, with the help as comments. Read again, it gives the same values, bit for
 /// bit.
 std::string print_fields(const Fields& fields);
