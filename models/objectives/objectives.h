@@ -28,7 +28,7 @@ struct StepContext {
   const void* loss_scale = nullptr;  // a device scalar (float, for F64 double) that gradients are multiplied by; null: 1
 };
 
-/// uint8 images [B, S, S, 3] -> normalised patches [B*P, 3p^2] in the arena.
+/// uint8 images [n, S, S, 3] -> normalised patches [n*P, 3p^2] in the arena; n = B, or 2B of a batch of pairs of images.
 Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena);
 
 /// Stage 1: masked image modelling. A share of the patches (BEiT, Bao et al. 2022; chosen uniformly, not in

@@ -19,6 +19,7 @@ Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena) {
   const ModelConfig& c = model.config();
   MOME_CHECK(batch.image_size == c.image_size);
   const uint8_t* images = batch.images.data();
+  const int64_t count = int64_t(batch.images.size()) / (3 * c.image_size * c.image_size);
   Device& device = arena.device();
   Tensor pixels;
   if (!device.is_host()) {
@@ -26,9 +27,9 @@ Tensor batch_patches(const MomeModel& model, const Batch& batch, Arena& arena) {
     device.upload(pixels.data, images, pixels.bytes());
     images = pixels.as<uint8_t>();
   }
-  Tensor patches = arena.tensor(batch.size * c.patches(), 3 * c.patch * c.patch, model.parameters().compute_dtype());
+  Tensor patches = arena.tensor(count * c.patches(), 3 * c.patch * c.patch, model.parameters().compute_dtype());
   dispatch(device, patches.dtype, [&]<class T>(auto& q) {
-    patches_from_images<T>(q, images, batch.size, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
+    patches_from_images<T>(q, images, count, int(c.image_size), int(c.patch), Normalization{}, patches.as<T>());
   });
   if (pixels) arena.release(pixels.data);
   return patches;

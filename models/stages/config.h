@@ -135,26 +135,34 @@ void visit(V& v, StagesConfig& c) {
   v.table("pairs", c.pairs, "stage 3: pairs, contrast + matching + masked words");
 }
 
-struct Recipe {
+/// What every run has: pretraining and fine-tuning.
+struct RunConfig {
   std::string output = "runs/mome";
   int64_t seed = 1;
   int64_t log_every = 10, save_every = 200, evaluate_every = 0;
   int64_t compute_threads = 0;
   std::string device = "cpu", dtype = "f32";
+};
+template <class V>
+void visit(V& v, RunConfig& c) {
+  v("output", c.output, "folder of checkpoints and logs");
+  v("seed", c.seed, "everything random follows from it");
+  v("log_every", c.log_every, "steps between log lines");
+  v("save_every", c.save_every, "steps between checkpoints");
+  v("evaluate_every", c.evaluate_every, "steps between checks on `val` (retrieval, or the task's figure); 0: at the end");
+  v("compute_threads", c.compute_threads, "0: all cores");
+  v("device", c.device, "\"cpu\", \"cuda\", \"cuda:N\", or \"simt\": the CUDA kernels interpreted on the CPU");
+  v("dtype", c.dtype, "of activations and products on a GPU: \"f32\", \"fp16\" (with dynamic loss scaling) or \"bf16\" (from sm_80 on)");
+}
+
+struct Recipe : RunConfig {
   ModelConfig model;
   DataConfig data;
   StagesConfig stages;
 };
 template <class V>
 void visit(V& v, Recipe& c) {
-  v("output", c.output, "folder of checkpoints and logs");
-  v("seed", c.seed, "everything random follows from it");
-  v("log_every", c.log_every, "steps between log lines");
-  v("save_every", c.save_every, "steps between checkpoints");
-  v("evaluate_every", c.evaluate_every, "steps between retrieval checks on `val` in stage 3; 0: at its end");
-  v("compute_threads", c.compute_threads, "0: all cores");
-  v("device", c.device, "\"cpu\", \"cuda\", \"cuda:N\", or \"simt\": the CUDA kernels interpreted on the CPU");
-  v("dtype", c.dtype, "of activations and products on a GPU: \"f32\", \"fp16\" (with dynamic loss scaling) or \"bf16\" (from sm_80 on)");
+  visit(v, static_cast<RunConfig&>(c));
   v.table("model", c.model, "the transformer");
   v.table("data", c.data, "what it is trained on");
   v.table("stages", c.stages, "a table a stage");

@@ -1,10 +1,8 @@
 // Runs the stages of a recipe: each starts from the previous one's checkpoint and resumes where it stopped.
 #pragma once
-#include <functional>
 #include <string>
 
-#include "models/mome/model.h"
-#include "models/stages/config.h"
+#include "models/stages/training.h"
 
 namespace mome {
 
@@ -13,12 +11,6 @@ void apply_rules(ParameterSet& parameters, const StageConfig& stage);
 
 /// Stage names in their order.
 inline constexpr const char* kStages[3] = {"image", "text", "pairs"};
-
-/// The checkpoint that a stage ends with: OUTPUT/<stage>.safetensors.
-std::string stage_checkpoint(const Recipe& recipe, const std::string& stage);
-
-/// What interrupted a run, if anything did.
-enum class Outcome { kDone, kInterrupted };
 
 /// Trains `only` ("image", "text", "pairs") or, if it is empty, every stage that has steps, in order. Finished
 /// stages are skipped. Writes OUTPUT/log.jsonl, OUTPUT/tensorboard/, OUTPUT/<stage>/step-N.* and

@@ -5,19 +5,19 @@
 namespace mome {
 namespace {
 
-EvalOptions eval_options(const Recipe& recipe) {
+EvalOptions eval_options(const ModelConfig& model, const DataConfig& data) {
   EvalOptions o;
-  o.image_size = int(recipe.model.image_size);
-  o.text_length = int(recipe.model.text_length);
-  o.max_bad = recipe.data.max_bad;
-  o.cache_mib = recipe.data.cache_mib;
+  o.image_size = int(model.image_size);
+  o.text_length = int(model.text_length);
+  o.max_bad = data.max_bad;
+  o.cache_mib = data.cache_mib;
   return o;
 }
 
 }  // namespace
 
-RetrievalWatch::RetrievalWatch(Dataset dataset, const WordPiece& words, const Recipe& recipe)
-    : dataset_(std::move(dataset)), reader_(dataset_, &words, eval_options(recipe)) {}
+RetrievalWatch::RetrievalWatch(Dataset dataset, const WordPiece& words, const ModelConfig& model, const DataConfig& data)
+    : dataset_(std::move(dataset)), reader_(dataset_, &words, eval_options(model, data)) {}
 
 Metrics RetrievalWatch::run(MomeModel& model, Arena& arena) {
   const RetrievalResult r = evaluate_retrieval(model, dataset_, reader_, first_captions(dataset_), arena);

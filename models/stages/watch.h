@@ -8,7 +8,7 @@ namespace mome {
 
 class RetrievalWatch {
  public:
-  RetrievalWatch(Dataset dataset, const WordPiece& words, const Recipe& recipe);
+  RetrievalWatch(Dataset dataset, const WordPiece& words, const ModelConfig& model, const DataConfig& data);
   /// val_t2i_r1, val_t2i_r10, val_i2t_r1, val_i2t_r10.
   Metrics run(MomeModel& model, Arena& arena);
 

@@ -1,0 +1,85 @@
+// The training loop that every stage and every fine-tuning goes through: steps, log, checks on held-out data, resume points,
+// the final checkpoint.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/mome/model.h"
+#include "models/objectives/objectives.h"
+#include "models/stages/config.h"
+#include "runtime/config/recipe.h"
+#include "runtime/data/loader.h"
+#include "runtime/data/record.h"
+#include "runtime/text/wordpiece.h"
+
+namespace mome {
+
+/// What interrupted a run, if anything did.
+enum class Outcome { kDone, kInterrupted };
+
+/// What the steps of a run share.
+struct RunParts {
+  /// Opens the device of `config`; lines for people go to standard error. Error for a dtype that the device does not compute in.
+  explicit RunParts(const RunConfig& config);
+
+  const RunConfig& config;
+  std::unique_ptr<Device> device;
+  DType dtype;  // of activations and products
+  Arena arena;
+  std::optional<WordPiece> words;
+  std::function<void(const std::string&)> note;
+  const float* loss_scale = nullptr;  // on the device; null: 1
+
+  StepContext context(int64_t step) { return {arena, uint64_t(config.seed), uint64_t(step), true, loss_scale}; }
+  /// Loads the vocabulary; Error if it is not named or is not of the model's size.
+  void load_words(const DataConfig& data, const ModelConfig& model);
+  /// Opens a data set of the recipe and tells of its broken records; `key` says which for the message if it is not named.
+  Dataset open(const DataConfig& data, const std::string& source, const std::string& split, const char* key);
+  LoaderOptions loader_options(const DataConfig& data, const ModelConfig& model, const StageConfig& stage);
+};
+
+/// Everything that a step needs besides the model: where its batches come from, and what is done with one.
+class TrainingWork {
+ public:
+  virtual ~TrainingWork() = default;
+  virtual Metrics step(MomeModel& model, int64_t step) = 0;
+  /// Figures on held-out data now and then; empty where there is nothing to watch.
+  virtual Metrics watch(MomeModel&) { return {}; }
+};
+
+struct Training {
+  std::string name;                                 // of the stage or task: in the log, on the screen, of the files
+  const StageConfig& stage;
+  int64_t steps_before = 0;                         // in the same log: steps of earlier stages
+  std::map<std::string, std::string> metadata = {};  // of the checkpoint; resume points must agree with it
+  std::function<void(MomeModel&)> start = {};        // gives the parameters their values where there is no resume point
+  std::function<std::unique_ptr<TrainingWork>(int64_t first)> work = {};  // its batches begin at step `first`
+};
+
+/// The checkpoint that a run ends with: OUTPUT/NAME.safetensors.
+std::string final_checkpoint(const RunConfig& config, const std::string& name);
+
+/// Goes on at the newest resume point, or starts. The model's rules (what is trained, decay, rates) are set. Writes
+/// OUTPUT/log.jsonl, OUTPUT/tensorboard/NAME, OUTPUT/NAME/step-N.* and the final checkpoint. Error after fifty steps in a row
+/// without a finite gradient.
+Outcome train(RunParts& run, MomeModel& model, const Training& training);
+
+/// Errors naming the first impossible value.
+void check(const RunConfig& config);
+/// `where`: the stage's table in the recipe.
+void check(const StageConfig& stage, const std::string& where);
+
+/// What the resume points of a run must agree on: its recipe without what may change between two sittings.
+template <class R>
+std::string fingerprint(R recipe) {
+  recipe.output.clear();
+  recipe.device.clear();
+  recipe.log_every = recipe.save_every = recipe.compute_threads = recipe.evaluate_every = 0;
+  recipe.data.threads = recipe.data.cache_mib = 0;
+  return print_recipe(recipe);
+}
+
+}  // namespace mome
