@@ -4,10 +4,10 @@
 // all of them.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kernels/common/fixed_sum.h"
+#include "kernels/common/maximum.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/simd_math.h"
 #include "kernels/cross_entropy/cross_entropy.h"
@@ -23,14 +23,6 @@ std::vector<V>& slots(int64_t n) {
   static thread_local std::vector<V> memory;
   memory.assign(n, V{});
   return memory;
-}
-
-template <class T>
-T maximum(int64_t n, const T* x) {
-  T largest = -std::numeric_limits<T>::infinity();
-#pragma omp simd reduction(max : largest)
-  for (int64_t j = 0; j < n; ++j) largest = std::max(largest, x[j]);
-  return largest;
 }
 
 }  // namespace

@@ -43,6 +43,23 @@ LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& 
   return out;
 }
 
+BinaryLossOut binary_cross_entropy_loss(Tape& tape, Var* logits, const SoftTargets& targets, double weight, const void* loss_scale,
+                                        Readout& readout) {
+  const int64_t rows = logits->rows(), classes = logits->cols();
+  MOME_CHECK(int64_t(targets.begin.size()) == rows + 1 && targets.target_class.size() == targets.score.size() &&
+             targets.begin.back() == int32_t(targets.score.size()));
+  BinaryLossOut out{readout.slot<BinaryCrossEntropyResult>(), rows};
+  if (rows == 0) return out;
+  const bool train = tape.wants(logits);
+  dispatch(tape.device(), logits->value.dtype, [&]<class T>(auto& q) {
+    binary_cross_entropy<T>(q, rows, classes, logits->value.as<T>(), classes, tape.on_device(targets.begin),
+                            tape.on_device(targets.target_class), tape.on_device(targets.score), weight / double(rows),
+                            static_cast<const Real<T>*>(loss_scale), !train, out.result.device());
+  });
+  if (train) logits->grad = logits->value;
+  return out;
+}
+
 LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight, const void* loss_scale, Readout& readout) {
   const int64_t n = x->value.count();
   MOME_CHECK(target.count() == n);

@@ -6,6 +6,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/bias_gelu/bias_gelu.h"
+#include "kernels/binary_cross_entropy/binary_cross_entropy.h"
 #include "kernels/contrastive/contrastive.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/relative_bias/relative_bias.h"
@@ -112,6 +113,22 @@ struct LossOut {
 /// Mean cross-entropy over all rows of logits; 0 rows give loss 0 and no gradient. Labels outlive the tape.
 LossOut cross_entropy_loss(Tape& tape, Var* logits, const std::vector<int32_t>& labels, double weight, const void* loss_scale,
                            Readout& readout);
+/// Sparse targets of rows over classes: those of row r are entries [begin[r], begin[r+1]), distinct classes with their score;
+/// all other classes have target 0.
+struct SoftTargets {
+  std::vector<int32_t> begin{0}, target_class;  // [R+1]; [entries]
+  std::vector<float> score;                     // [entries]
+};
+struct BinaryLossOut {
+  Readout::Slot<BinaryCrossEntropyResult> result;  // sums
+  int64_t count = 0;                               // rows
+  double loss() const { return count ? result->loss / double(count) : 0; }
+  double score() const { return count ? result->score / double(count) : 0; }  // mean target of the largest logit: VQA accuracy
+};
+/// Binary cross-entropy summed over classes, mean over rows (VLMo's VQA loss, specification §3: torch's mean over all elements
+/// times the number of classes); 0 rows give loss 0 and no gradient. Targets outlive the tape.
+BinaryLossOut binary_cross_entropy_loss(Tape& tape, Var* logits, const SoftTargets& targets, double weight, const void* loss_scale,
+                                        Readout& readout);
 /// Mean squared error over all elements.
 LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight, const void* loss_scale, Readout& readout);
 /// Symmetric InfoNCE of a similarity matrix (of the dtype of statistics) under exp(logit_scale [1,1]). Ids outlive the tape.

@@ -7,6 +7,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/bias_gelu/bias_gelu.h"
+#include "kernels/binary_cross_entropy/binary_cross_entropy.h"
 #include "kernels/contrastive/contrastive.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/linear/linear.h"
@@ -102,6 +103,12 @@ Bytes losses_run(simt::Queue& q) {
   Array<float> x(q, normal_vector<float>(999, 3)), target(q, normal_vector<float>(999, 4));
   Array<double> sum(q, 1);
   squared_error<float>(q, 999, x.data(), target.data(), 0.5, nullptr, false, sum.data());
+  // Two tiles of targets; the second holds none where the first holds some.
+  Array<half> answers(q, testing::rounded<half>(normal_vector<float>(2 * 8192, 6, 3)));
+  Array<int32_t> begin(q, std::vector<int32_t>{0, 3, 6}), answer(q, std::vector<int32_t>{5, 70, 4200, 9, 4000, 8191});
+  Array<float> score(q, std::vector<float>{1, 0.3f, 0.6f, 0.9f, 1, 0.3f});
+  Array<BinaryCrossEntropyResult> binary(q, 1);
+  binary_cross_entropy<half>(q, 2, 8192, answers.data(), 8192, begin.data(), answer.data(), score.data(), 0.1, nullptr, false, binary.data());
   Array<float> s(q, normal_vector<float>(45 * 45, 5, 0.3)), scale(q, std::vector<float>{1.5f}), dscale(q, std::vector<float>{0});
   Array<ContrastiveResult> contrast(q, 1);
   Array<int32_t> negative(q, 45);
@@ -109,7 +116,7 @@ Bytes losses_run(simt::Queue& q) {
   contrastive_loss<float>(q, 45, s.data(), scale.data(), nullptr, nullptr, 1.0, nullptr, dscale.data(), contrast.data());
   Bytes bytes;
   append(bytes, logits.read()), append(bytes, result.read()), append(bytes, sum.read()), append(bytes, s.read()), append(bytes, contrast.read());
-  append(bytes, negative.read()), append(bytes, dscale.read());
+  append(bytes, negative.read()), append(bytes, dscale.read()), append(bytes, answers.read()), append(bytes, binary.read());
   return bytes;
 }
 
