@@ -1,5 +1,6 @@
 // Evaluation passes without pruning: every named activation is read, and unpacked to the padded
 // border.
+#include <algorithm>
 #include <cmath>
 #include <deque>
 
@@ -252,6 +253,36 @@ void write_contrast(const TraceRun& run, bool logits, bool weights) {
   }
 }
 
+void write_irtr(const TraceRun& run) {
+  Pass pass(run, singles(run));
+  const Similarities s = similarities(run, pass, false);
+  run.out.add("out.irtr_i2t_logits", {run.batch.size, run.batch.size}, s.logits);
+  run.out.add_scalar("out.irtr_logit_scale", s.scale);
+}
+
+void write_vqa(const TraceRun& run) {
+  const int64_t b = run.batch.size;
+  Pass pass(run, pairs(run));
+  const GatherPlan& cls = pass.plan(pass.first_rows(0, b, false));
+  run.out.add("out.vqa_logits", {b, run.model.parts().vqa},
+              pass.values(run.model.vqa_logits(pass.tape(), pass.final_states(), cls)));
+}
+
+void write_nlvr2(const TraceRun& run) {
+  const auto b = int32_t(run.batch.size);
+  PassInputs inputs(run);
+  inputs.in.second_from = b;
+  for (int32_t i = 0; i < b; ++i) {
+    const int32_t text = inputs.add_text(run.batch.texts[size_t(i)]);
+    inputs.add_sequence(i, text);
+    inputs.add_sequence(b + i, text);
+  }
+  Pass pass(run, std::move(inputs));
+  const GatherPlan& cls = pass.plan(pass.first_rows(0, 2 * b, false));
+  run.out.add("out.nlvr2_logits", {b, 2},
+              pass.values(run.model.nlvr2_logits(pass.tape(), pass.final_states(), cls)));
+}
+
 void write_itm(const TraceRun& run) {
   const int64_t n = run.batch.size;
   const Negatives& negatives = run.batch.negatives.front();
@@ -277,6 +308,9 @@ void write_activations(const TraceRun& run) {
   if (mode == "infer") write_infer(run);
   if (mode == "dual") write_dual(run);
   if (mode == "textmlm") write_textmlm(run);
+  if (mode == "irtr") write_irtr(run);
+  if (mode == "vqa") write_vqa(run);
+  if (mode == "nlvr2") write_nlvr2(run);
   if (all || mode == "mlm") write_mlm(run);
   if (all || mode == "itc" || mode == "itm")
     write_contrast(run, all || mode == "itc", all || mode == "itm");

@@ -17,8 +17,8 @@ struct Dim {
 
 class Reader {
  public:
-  Reader(const NamedTensors& file, const TraceMode& mode, const ModelConfig& config)
-      : file_(file), mode_(mode), config_(config) {}
+  Reader(const NamedTensors& file, const TraceMode& mode, const ModelShape& shape)
+      : file_(file), mode_(mode), config_(shape.config), classes_(shape.parts.vqa) {}
 
   TraceBatch read(int64_t steps) {
     const int64_t s = config_.image_size;
@@ -35,6 +35,8 @@ class Reader {
     }
     if (mode_.masked) read_masked();
     if (mode_.negatives) read_negatives(steps);
+    if (mode_.name == "vqa") read_scores();
+    if (mode_.name == "nlvr2") read_answers();
     return std::move(batch_);
   }
 
@@ -51,6 +53,7 @@ class Reader {
     names += "in.text_masks";
     if (mode_.masked) names += ", in.text_ids_mlm, in.text_labels_mlm";
     if (mode_.negatives) names += ", in.neg_image, in.neg_text";
+    if (mode_.targets) names += fmt::format(", in.{}", mode_.targets);
     return names;
   }
 
@@ -77,8 +80,11 @@ class Reader {
   /// Error that names the element of a matrix with rows of `cols`.
   [[noreturn]] void bad(const NamedTensor& tensor, size_t i, int64_t cols, int64_t value,
                         const std::string& expected) const {
-    fail("{}: tensor `{}`: element [{}, {}] is {}; expected {}", file_.path, tensor.name,
-         int64_t(i) / cols, int64_t(i) % cols, value, expected);
+    const std::string at = tensor.shape.size() == 1
+                               ? fmt::format("{}", i)
+                               : fmt::format("{}, {}", int64_t(i) / cols, int64_t(i) % cols);
+    fail("{}: tensor `{}`: element [{}] is {}; expected {}", file_.path, tensor.name, at, value,
+         expected);
   }
   void within(const NamedTensor& tensor, const std::vector<int64_t>& values, int64_t cols,
               int64_t end, const char* what) const {
@@ -168,18 +174,40 @@ class Reader {
     }
   }
 
+  void read_scores() {
+    const NamedTensor& tensor = need(mode_.targets);
+    expect(tensor, {{"B", batch_.size}, {"answers", classes_}});
+    const std::vector<double> scores = float_values(file_, tensor);
+    batch_.targets.resize(size_t(batch_.size));
+    for (size_t i = 0; i < scores.size(); ++i) {
+      const int64_t b = int64_t(i) / classes_, c = int64_t(i) % classes_;
+      if (!(scores[i] >= 0 && scores[i] <= 1))
+        fail("{}: tensor `{}`: element [{}, {}] is {}; expected a score from 0 to 1", file_.path,
+             tensor.name, b, c, scores[i]);
+      if (scores[i] > 0) batch_.targets[size_t(b)].emplace_back(int32_t(c), float(scores[i]));
+    }
+  }
+  void read_answers() {
+    const NamedTensor& tensor = need(mode_.targets);
+    expect(tensor, {{"B", batch_.size}});
+    const std::vector<int64_t> labels = integers(tensor);
+    within(tensor, labels, batch_.size, 2, "a label");
+    for (const int64_t label : labels) batch_.targets.push_back({{int32_t(label), 1.0f}});
+  }
+
   const NamedTensors& file_;
   const TraceMode& mode_;
   const ModelConfig& config_;
+  const int64_t classes_;  // of the answers' head
   TraceBatch batch_;
   std::vector<int64_t> lengths_;  // [B]
 };
 
 }  // namespace
 
-TraceBatch read_batch(const NamedTensors& inputs, const TraceMode& mode, const ModelConfig& config,
+TraceBatch read_batch(const NamedTensors& inputs, const TraceMode& mode, const ModelShape& shape,
                       int64_t steps) {
-  return Reader(inputs, mode, config).read(steps);
+  return Reader(inputs, mode, shape).read(steps);
 }
 
 Tensor trace_patches(const TraceBatch& batch, const ModelConfig& config, DType dtype,

@@ -54,6 +54,8 @@ ModelShape trace_shape(const NamedTensors& checkpoint, const TraceOptions& optio
     shape.config.text_length = said.text_length;
   }
   const TraceMode& mode = trace_mode(options.mode);
+  if (mode.name == "irtr")
+    shape.config.itc_tail = false;  // the published fine-tuning contrasts once
   // Official files have a pooler in every stage, read or not.
   if (mode.name == "infer" && !shape.parts.has_pooler())
     shape.parts.pooler = checkpoint.find("pooler.dense.weight") != nullptr;

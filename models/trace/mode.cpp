@@ -13,6 +13,9 @@ const std::vector<TraceMode>& trace_modes() {
       {.name = "itm", .negatives = true},
       {.name = "stage3", .masked = true, .negatives = true},
       {.name = "textmlm", .images = 0, .texts = false, .masked = true},
+      {.name = "vqa", .targets = "vqa_targets"},
+      {.name = "nlvr2", .images = 2, .targets = "answers"},
+      {.name = "irtr"},
   };
   return modes;
 }
@@ -41,6 +44,8 @@ void require_parts(const TraceMode& mode, const ModelShape& shape, const std::st
   want(p.mlm || !mode.masked, "masked-word head (mlm_score.*)");
   want(p.itc || !(contrast || matching), "contrast heads (itc_*_proj.*, logit_scale)");
   want(p.itm || !matching, "matching head (itm_score.*, pooler.*)");
+  want(p.vqa > 0 || mode.name != "vqa", "head of answers (vqa_classifier.*)");
+  want(p.nlvr2 || mode.name != "nlvr2", "head of statements (nlvr2_classifier.*)");
   want(p.has_pooler() || mode.name != "infer", "pooler (pooler.dense.*)");
 }
 

@@ -8,11 +8,12 @@ namespace mome {
 
 struct TraceMode {
   std::string name;
-  int images = 1;          // of a sample: 0, 1, or NLVR2's two
-  bool texts = true;       // in.text_ids
-  bool masked = false;     // in.text_ids_mlm and in.text_labels_mlm
-  bool negatives = false;  // in.neg_image and in.neg_text
-  bool loss = true;        // has a loss, and with it gradients and steps
+  int images = 1;                 // of a sample: 0, 1, or NLVR2's two
+  bool texts = true;              // in.text_ids
+  bool masked = false;            // in.text_ids_mlm and in.text_labels_mlm
+  bool negatives = false;         // in.neg_image and in.neg_text
+  const char* targets = nullptr;  // "vqa_targets" or "answers"
+  bool loss = true;               // has a loss, and with it gradients and steps
 };
 
 /// Error for an unknown name, which lists the modes.

@@ -15,7 +15,7 @@ namespace {
 PairStageConfig pair_stage(const std::string& mode) {
   PairStageConfig stage;
   stage.drop_path = stage.dropout = 0;
-  if (mode != "stage3" && mode != "itc") stage.itc_weight = 0;
+  if (mode != "stage3" && mode != "itc" && mode != "irtr") stage.itc_weight = 0;
   return stage;
 }
 
@@ -84,6 +84,8 @@ void add_losses(const TraceRun& run, const Metrics& m) {
     run.out.add_scalar("out.itc_loss", stage.itc_weight * both);
   }
   if (all || mode == "itm") run.out.add_scalar("out.itm_loss", stage.itm_weight * m.get("itm"));
+  if (run.mode.targets || mode == "irtr")
+    run.out.add_scalar("out." + mode + "_loss", m.get("loss"));
   run.out.add_scalar("out.loss", m.get("loss"));
 }
 
@@ -94,6 +96,11 @@ Metrics objective(const TraceRun& run, int64_t step, bool train, const void* los
   const StepContext context{run.arena, 0, uint64_t(step), train, loss_scale};
   if (mode == "textmlm") return text_losses(run.model, text_stage(), run.batch.masked, context);
   const Batch batch = pair_batch(run.batch);
+  if (run.mode.targets) {
+    const Task task = mode == "vqa" ? Task::kVqa : Task::kNlvr2;
+    return classify_losses(run.model, pair_stage(mode),
+                           {task, &batch, run.patches, &run.batch.targets}, context);
+  }
   PairInputs inputs;
   inputs.batch = &batch;
   inputs.patches = run.patches;

@@ -39,7 +39,7 @@ NamedTensors trace(const NamedTensors& checkpoint, const ModelShape& shape,
   const TraceMode& mode = trace_mode(options.mode);
   const auto device = Device::open(options.device);
   const DType dtype = compute_dtype(options.dtype, *device);
-  const TraceBatch batch = read_batch(inputs, mode, shape.config, options.steps);
+  const TraceBatch batch = read_batch(inputs, mode, shape, options.steps);
   const auto model = open_model(checkpoint, shape, inputs, dtype, *device);
   Arena arena(*device);
   TraceOutput out(dtype);
