@@ -32,7 +32,7 @@ void run(const Arguments& a) {
   TraceOptions options = a.options;
   Fields fields;
   visit(fields, options.config);
-  override_fields(a.set, fields);
+  load_fields("", a.set, fields);
   check(options);
   NamedTensors inputs;
   if (!a.inputs.empty()) inputs = read_tensors(a.inputs);

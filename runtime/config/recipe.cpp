@@ -260,17 +260,12 @@ const Fields::Field* Fields::find(std::string_view key) const {
 
 void load_fields(const std::string& path, std::span<const std::string> overrides,
                  const Fields& fields) {
-  const std::string text = read_file(path);
-  try {
-    set_table({path, false}, fields, fields, "", toml::parse(text, path));
+  if (!path.empty()) try {
+    set_table({path, false}, fields, fields, "", toml::parse(read_file(path), path));
   } catch (const toml::parse_error& error) {
     fail("{}:{}:{}: {}", path, error.source().begin.line, error.source().begin.column,
          error.description());
   }
-  override_fields(overrides, fields);
-}
-
-void override_fields(std::span<const std::string> overrides, const Fields& fields) {
   for (const std::string& text : overrides) set_override(text, fields);
 }
 

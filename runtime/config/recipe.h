@@ -53,14 +53,12 @@ class Fields {
   std::vector<Field> fields_;
 };
 
-/// Reads the TOML file into the fields, then the overrides "a.b.c=value" in their order: the value
+/// Reads the TOML file into the fields (path empty: there is none), then the overrides "a.b.c=value" in their order: the value
 /// is TOML, or a plain string where it is not (or where the field is a string). Errors:
 /// "FILE:LINE:COLUMN: …" for bad TOML, "FILE:LINE: …" for unknown keys and wrong types,
 /// "--set TEXT: …" for overrides (a UsageError).
 void load_fields(const std::string& path, std::span<const std::string> overrides,
                  const Fields& fields);
-/// The overrides alone.
-void override_fields(std::span<const std::string> overrides, const Fields& fields);
 /// The fields as TOML, with the help as comments. Read again, it gives the same values, bit for
 /// bit.
 std::string print_fields(const Fields& fields);

@@ -84,6 +84,35 @@ INSTANTIATE_TEST_SUITE_P(Goldens, Steps,
                                             ::testing::ValuesIn(kForms)),
                          case_name);
 
+// Activations and products in 16 bits: within some roundings of that type, gradients too (those of
+// fp16 are scaled on their way, and must come back unscaled).
+TEST(HalfPrecision, IsNear) {
+  for (const auto& [dtype, rounding] : {std::pair{"f16", 0x1p-11}, std::pair{"bf16", 0x1p-8}})
+    for (const std::string mode : {"infer", "textmlm", "mlm", "vqa"}) {
+      SCOPED_TRACE(mode + " in " + dtype);
+      TraceOptions options = testing::golden_options("relative", mode);
+      options.device = "simt";
+      options.dtype = dtype;
+      options.gradients = mode != "infer";
+      const NamedTensors result = testing::golden_trace("relative", golden("batch"), options);
+      const NamedTensors expected = golden("relative_" + mode);
+      testing::expect_same(result, expected, "out.", 16 * rounding);
+      if (options.gradients) testing::expect_same(result, expected, "grad.", 16 * rounding);
+    }
+}
+
+// Steps in fp16 go on where a loss scale was too large, as training does.
+TEST(HalfPrecision, TakesItsSteps) {
+  TraceOptions options = testing::golden_options("relative", "textmlm");
+  options.steps = 3;
+  const NamedTensors exact = testing::golden_trace("relative", golden("batch"), options);
+  options.device = "simt";
+  options.dtype = "f16";
+  const NamedTensors result = testing::golden_trace("relative", golden("batch"), options);
+  testing::expect_same(result, exact, "out.", 0x1p-9);
+  testing::expect_same(result, exact, "param.", 0x1p-9);
+}
+
 // Stage 1 is not among the official code's modes: its objective is fed here.
 class StageOne : public ::testing::TestWithParam<Case> {};
 
