@@ -19,11 +19,14 @@ struct Arguments {
 };
 
 constexpr const char* kAbout =
-    R"(The inputs are safetensors: in.image F32 [B,3,S,S] (normalised), in.text_ids and in.text_masks I64 [B,T], and
-what else the mode reads (in.text_ids_mlm, in.text_labels_mlm [B,T]; in.neg_image, in.neg_text [B]). A tensor
-param.<name> among them replaces, or adds, that parameter. The result holds out.*, with --gradients grad.<name>
-of out.loss, and in.* where this command prepared it: F32 (F64 with --dtype f64), rows of padded text zero.
-With --optimise: out.loss [N], out.lr [N] and param.<name> of every trained parameter after N steps of AdamW.
+    R"(The inputs are safetensors: in.image F32 [B,3,S,S] (normalised), in.text_ids and in.text_masks I64
+[B,T], and what else the mode reads: in.text_ids_mlm, in.text_labels_mlm [B,T]; in.neg_image, in.neg_text
+[B]; in.vqa_targets [B,answers]; in.answers [B], with in.image_0 and in.image_1 for in.image. A tensor
+param.<name> among them replaces, or adds, that parameter. The result holds out.*, with --gradients
+grad.<name> of out.loss, and in.* where this command prepared it: F32 (F64 with --dtype f64), rows of padded
+text zero. With --optimise N: out.loss [N] and out.lr [N] (also under the names loss and lr) and param.<name>
+of every trained parameter after N steps of AdamW on the batch, at a constant rate unless --set says
+otherwise; in.neg_* may then be [N,B].
 
 Keys of --set, with their defaults:
 )";

@@ -53,23 +53,14 @@ class LossScale {
   Tensor place_;
 };
 
-bool finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
-}
-
-/// Appends grad.* divided by `scale`; false if one is not finite.
-bool take_gradients(const TraceRun& run, double scale, std::vector<std::vector<double>>& values) {
-  const ParameterSet& p = run.model.parameters();
-  values.clear();
-  bool good = true;
-  for (size_t i = 0; i < p.list().size(); ++i) {
-    values.emplace_back();
-    if (!p.reached(int(i))) continue;
-    values.back() = values_of(p.device(), p.grad(int(i)));
-    for (double& v : values.back()) v /= scale;
-    good = good && finite(values.back());
+bool gradients_are_finite(const ParameterSet& p) {
+  for (int i = 0; i < int(p.list().size()); ++i) {
+    if (!p.reached(i)) continue;
+    const std::vector<double> values = values_of(p.device(), p.grad(i));
+    if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
+      return false;
   }
-  return good;
+  return true;
 }
 
 void add_losses(const TraceRun& run, const Metrics& m) {
@@ -123,20 +114,24 @@ void apply_mode_rules(const TraceRun& run) {
 void write_losses(const TraceRun& run) {
   if (!run.options.gradients) return add_losses(run, objective(run, 0, false));
   ParameterSet& p = run.model.parameters();
-  const bool scaled = p.compute_dtype() == DType::kF16;
-  std::vector<std::vector<double>> gradients;
   // As a training in half precision does: from 2^16 down to the first factor that nothing overflows
   // with.
-  for (float scale = scaled ? 0x1p16f : 1;; scale /= 2) {
+  const bool scaled = p.compute_dtype() == DType::kF16;
+  float scale = scaled ? 0x1p16f : 1;
+  for (;; scale /= 2) {
     const LossScale place(run.arena, scale);
     p.zero_grads();
     const Metrics m = objective(run, 0, true, scaled ? place.device() : nullptr);
-    if (!take_gradients(run, scale, gradients) && scale > 1) continue;
+    if (scale > 1 && !gradients_are_finite(p)) continue;
     add_losses(run, m);
     break;
   }
-  for (size_t i = 0; i < p.list().size(); ++i)
-    if (p.reached(int(i))) run.out.add("grad." + p.list()[i].name, p.list()[i].shape, gradients[i]);
+  for (int i = 0; i < int(p.list().size()); ++i) {
+    if (!p.reached(i)) continue;
+    std::vector<double> values = values_of(p.device(), p.grad(i));
+    for (double& v : values) v /= scale;
+    run.out.add("grad." + p[i].name, p[i].shape, values);
+  }
 }
 
 void write_steps(const TraceRun& run) {
@@ -163,8 +158,10 @@ void write_steps(const TraceRun& run) {
         fail("{}: step {}: the gradient is not finite", run.mode.name, k);
     }
   }
-  run.out.add("out.loss", {n}, losses);
-  run.out.add("out.lr", {n}, rates);
+  for (const char* prefix : {"out.", ""}) {  // as every output, and as the format names these two
+    run.out.add(fmt::format("{}loss", prefix), {n}, losses);
+    run.out.add(fmt::format("{}lr", prefix), {n}, rates);
+  }
   for (int i = 0; i < int(p.list().size()); ++i)
     if (p[i].trained)
       run.out.add("param." + p[i].name, p[i].shape, values_of(p.device(), p.value(i)));

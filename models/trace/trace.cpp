@@ -1,5 +1,7 @@
 #include "models/trace/trace.h"
 
+#include <cmath>
+
 #include "models/trace/run.h"
 #include "runtime/core/error.h"
 
@@ -31,6 +33,22 @@ void check(const TraceOptions& options) {
                                  options.gradients ? "--gradients" : "--optimise"));
   if (options.gradients && options.steps > 0)
     throw UsageError("--optimise writes the parameters after its steps; --gradients goes without");
+  const TraceOptimiserConfig& c = options.config.optimiser;
+  const auto want = [](bool ok, const char* key, const auto& value, const char* expected) {
+    if (!ok)
+      throw UsageError(fmt::format("--set optimiser.{}={}: expected {}", key, value, expected));
+  };
+  want(c.lr >= 0 && std::isfinite(c.lr), "lr", c.lr, "a rate from 0");
+  want(c.beta1 >= 0 && c.beta1 < 1, "beta1", c.beta1, "at least 0 and less than 1");
+  want(c.beta2 >= 0 && c.beta2 < 1, "beta2", c.beta2, "at least 0 and less than 1");
+  want(c.eps > 0 && std::isfinite(c.eps), "eps", c.eps, "a number above 0");
+  want(c.weight_decay >= 0 && std::isfinite(c.weight_decay), "weight_decay", c.weight_decay,
+       "a number from 0");
+  want(c.clip >= 0 && std::isfinite(c.clip), "clip", c.clip, "a norm above 0, or 0 for none");
+  want(c.warmup >= 0, "warmup", c.warmup, "a number of steps");
+  want(c.steps >= 0, "steps", c.steps, "a number of steps");
+  want(c.schedule == "constant" || c.schedule == "linear" || c.schedule == "cosine", "schedule",
+       c.schedule, "constant, linear or cosine");
 }
 
 NamedTensors trace(const NamedTensors& checkpoint, const ModelShape& shape,

@@ -68,8 +68,8 @@ NamedTensors with_parameters(NamedTensors checkpoint, const NamedTensors& inputs
 ModelShape trace_shape(const NamedTensors& checkpoint, const TraceOptions& options);
 
 /// Runs the trace; `checkpoint` and `shape` as the two functions above made them. The result holds
-/// out.* and grad.*, or out.loss [N], out.lr [N] and param.*, by the specification's table. Errors
-/// name the file, the tensor and what was expected.
+/// out.* and grad.*, or out.loss [N] and out.lr [N] (also as loss and lr) and param.*, by the
+/// specification's table. Errors name the file, the tensor and what was expected.
 NamedTensors trace(const NamedTensors& checkpoint, const ModelShape& shape,
                    const NamedTensors& inputs, const TraceOptions& options);
 

@@ -160,10 +160,25 @@ TEST_F(TraceInputs, DevicesAndTypesThatDoNotGoTogether) {
   EXPECT_EQ(error_with("itx", {}),
             "--mode itx is unknown; expected one of infer, dual, mlm, itc, itm, stage3, textmlm, "
             "vqa, nlvr2, irtr");
-  o = {};
-  o.steps = 1;
-  o.config.optimiser.schedule = "step";
-  EXPECT_EQ(error_with("itc", o), "unknown schedule \"step\"; expected linear, cosine or constant");
+}
+
+TEST_F(TraceInputs, OptimiserValuesOutOfRange) {
+  const auto error = [&](auto&& change) {
+    TraceOptions o;
+    o.steps = 1;
+    change(o.config.optimiser);
+    return error_with("itc", o);
+  };
+  using Config = TraceOptimiserConfig;
+  EXPECT_EQ(error([](Config& c) { c.schedule = "step"; }),
+            "--set optimiser.schedule=step: expected constant, linear or cosine");
+  EXPECT_EQ(error([](Config& c) { c.beta1 = 1; }),
+            "--set optimiser.beta1=1: expected at least 0 and less than 1");
+  EXPECT_EQ(error([](Config& c) { c.lr = NAN; }), "--set optimiser.lr=nan: expected a rate from 0");
+  EXPECT_EQ(error([](Config& c) { c.eps = 0; }),
+            "--set optimiser.eps=0: expected a number above 0");
+  EXPECT_EQ(error([](Config& c) { c.warmup = -1; }),
+            "--set optimiser.warmup=-1: expected a number of steps");
 }
 
 class TraceCheckpoint : public ::testing::Test {

@@ -8,7 +8,7 @@ A = 49 + 397 = 446, and H x L columns; layer scales) or "absolute" (Base+: embed
 
 `MODES[mode](parameters, batch)` returns what write_goldens.py stores as out.*; its head comment
 says what each tensor is. Parameters are a dict under the names of the official checkpoints, and
-which of them are there decides what is computed. `adamw` is the optimiser of the official code.
+which of them are there decides what is computed.
 """
 
 import torch
@@ -368,37 +368,3 @@ def run_irtr(p, x):
 MODES = {"stage3": run_stage3, "mlm": run_mlm, "itc": run_itc, "itm": run_itm,
          "textmlm": run_textmlm, "mim": run_mim, "infer": run_infer, "dual": run_dual,
          "vqa": run_vqa, "nlvr2": run_nlvr2, "irtr": run_irtr}
-
-
-# ---- optimiser --------------------------------------------------------------------------------
-
-def decays(name):
-    """The official list of what does not decay: parts of names."""
-    return not any(part in name for part in ("bias", "LayerNorm.weight", "norm.weight",
-                                             "norm1.weight", "norm2.weight"))
-
-
-def adamw(p, loss_of_step, rates, decay=0.01, beta1=0.9, beta2=0.98, eps=1e-8):
-    """AdamW in the form of transformers 4.8: eps beside the uncorrected second moment, decay after
-    the update and on what it left; parameters without a gradient are passed over. Returns the
-    losses."""
-    moments = {k: (torch.zeros_like(v), torch.zeros_like(v)) for k, v in p.items()}
-    losses = []
-    for t, lr in enumerate(rates):
-        for v in p.values():
-            v.grad = None
-        loss = loss_of_step(p, t)
-        loss.backward()
-        losses.append(loss.item())
-        correction = (1 - beta2 ** (t + 1)) ** 0.5 / (1 - beta1 ** (t + 1))
-        with torch.no_grad():
-            for name, w in p.items():
-                if w.grad is None:
-                    continue
-                m, v = moments[name]
-                m.mul_(beta1).add_(w.grad, alpha=1 - beta1)
-                v.mul_(beta2).addcmul_(w.grad, w.grad, value=1 - beta2)
-                w.sub_(lr * correction * m / (v.sqrt() + eps))
-                if decays(name):
-                    w.sub_(lr * decay * w)
-    return losses

@@ -65,7 +65,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from vlmo_reference import (ANSWERS, B, D, FIRST_VL, H, L, MODES, P, PATCH, SIZE, T, V, W, adamw,
+from hf_adamw import adamw
+from vlmo_reference import (ANSWERS, B, D, FIRST_VL, H, L, MODES, P, PATCH, SIZE, T, V, W,
                             frozen_in_stage2, model_shapes)
 
 CLS, SEP, MASK = 2, 3, 4
