@@ -74,7 +74,7 @@ std::unique_ptr<MomeModel> open_model(const NamedTensors& checkpoint, const Mode
   for (const std::string& name : report.unexpected)
     if (inputs.find(std::string(kPrefix) + name))
       fail("{}: tensor `{}{}`: the model has no such parameter", inputs.path, kPrefix, name);
-  load_tensors(*model, checkpoint, false);
+  load_tensors(*model, checkpoint, {});
   model->parameters().refresh_copies();
   return model;
 }

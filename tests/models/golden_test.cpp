@@ -1,6 +1,8 @@
 // The engine against an independent PyTorch implementation (tests/peers/vlmo_reference.py): every
 // named activation, loss and gradient of every mode, and the parameters after five optimiser steps;
 // with relative and with absolute positions; in double, in float, and through the CUDA kernels.
+#include <omp.h>
+
 #include "models/objectives/objectives.h"
 #include "models/stages/trainer.h"
 #include "models/trace/run.h"
@@ -10,6 +12,13 @@ namespace mome {
 namespace {
 
 using testing::golden;
+
+// The model is so small that threads would mostly wait for one another.
+class OneThread : public ::testing::Environment {
+ public:
+  void SetUp() override { omp_set_num_threads(1); }
+};
+const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
 
 struct Form {
   const char *name, *device, *dtype;
