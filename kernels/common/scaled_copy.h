@@ -1,7 +1,7 @@
 // to[r, c] = To(factor * from[r, c]) for float and the 16-bit types: rounding to a storage type,
-// scaling in place (to = from), and, with ld_from = 0, one row for all. GPU queues only: on the CPU
-// there is nothing to round. rows [R, W], row strides in elements. Instances: (float, float),
-// (half, half), (bf16, bf16), (float, half), (float, bf16).
+// scaling in place (to = from), and, with ld_from = 0, one row for all. rows [R, W], row strides in
+// elements. Instances: (float, float), on GPUs (half, half), (bf16, bf16), (float, half), (float,
+// bf16), on the CPU (double, double). The factor is rounded to Real<From> first.
 #pragma once
 #include <cstdint>
 
@@ -10,7 +10,7 @@
 namespace mome {
 
 template <class From, class To, class Queue>
-void scaled_copy(Queue& queue, int64_t rows, int64_t width, float factor, const From* from,
+void scaled_copy(Queue& queue, int64_t rows, int64_t width, double factor, const From* from,
                  int64_t ld_from, To* to, int64_t ld_to);
 
 }  // namespace mome

@@ -19,17 +19,17 @@ __global__ void scaled_copy_kernel(int64_t rows, int64_t width, float factor, co
 }  // namespace MOME_DEVICE
 
 template <class From, class To, class Queue>
-void scaled_copy(Queue& queue, int64_t rows, int64_t width, float factor, const From* from,
+void scaled_copy(Queue& queue, int64_t rows, int64_t width, double factor, const From* from,
                  int64_t ld_from, To* to, int64_t ld_to) {
   using namespace MOME_DEVICE;
   constexpr int kThreads = 256;
   const Dim grid{unsigned((rows * width + kThreads - 1) / kThreads)};
   queue.launch("scaled_copy", scaled_copy_kernel<From, To>, grid, Dim{kThreads}, 0, rows, width,
-               factor, from, ld_from, to, ld_to);
+               float(factor), from, ld_from, to, ld_to);
 }
 
 #define MOME_INSTANCE(From, To)                                                                  \
-  template void scaled_copy<From, To>(MOME_DEVICE::Queue&, int64_t, int64_t, float, const From*, \
+  template void scaled_copy<From, To>(MOME_DEVICE::Queue&, int64_t, int64_t, double, const From*, \
                                       int64_t, To*, int64_t);
 MOME_INSTANCE(float, float)
 MOME_INSTANCE(half, half)

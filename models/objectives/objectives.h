@@ -44,6 +44,12 @@ Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor pat
 Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, const StepContext& context);
 Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::vector<MaskedText>& texts, const StepContext& context);
 
+/// A recipe's `masking` as a rule; Error for an unknown word.
+MaskRule mask_rule(const std::string& masking);
+/// Error if one of the words or numbers that the objective reads of a stage is none that it knows.
+void check_objective(const TextStageConfig& stage);
+void check_objective(const PairStageConfig& stage);
+
 /// Stage 3: contrast, matching with hard negatives and masked words (VLMo §3.2). Two forward passes: contrast
 /// and masked words side by side, then all matching sequences. `fuse`: matching and masked words take part.
 Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,

@@ -20,10 +20,21 @@ struct FirstLosses {
   LossOut words;
 };
 
-// First pass: contrast over the whole batch (if it has a weight, or negatives are drawn from it), and masked words. Draws the negatives if they are wanted and not given.
+// Whether other captions of a pair's image, and equal captions, count as wrong ones.
+bool duplicates_are_negatives(const PairStageConfig& stage) {
+  if (stage.duplicates != "masked" && stage.duplicates != "as-published")
+    fail("recipe: stages.pairs.duplicates = \"{}\" is unknown; expected \"masked\" or \"as-published\"", stage.duplicates);
+  return stage.duplicates == "as-published";
+}
+
+// First pass: contrast over the whole batch (if it has a weight, or negatives are drawn from it), and masked words. Draws
+// the negatives if they are wanted and not given.
 void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context,
                         FirstLosses& losses, Readout& readout, Negatives& negatives) {
   const Batch& batch = *inputs.batch;
+  static const std::vector<int64_t> kAllDiffer;
+  const bool negatives_too = duplicates_are_negatives(stage);
+  const auto &image_ids = negatives_too ? kAllDiffer : batch.image_ids, &caption_ids = negatives_too ? kAllDiffer : batch.caption_ids;
   const bool draw = inputs.matched > 0 && negatives.image.empty(), contrast = stage.itc_weight > 0 || draw;
   const int64_t n = batch.size;
   const bool mean = model.config().pool == "mean", tail = model.config().itc_tail && model.parts().fused;
@@ -79,6 +90,9 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     pools[2 * t + 1] = pool_plan(model, *layout, rows, int(n), n, false, t == 1);
     Var* image = model.itc_features(tape, pooled(tape, out.states, pools[2 * t]), true, t == 1);
     Var* text = model.itc_features(tape, pooled(tape, out.states, pools[2 * t + 1]), false, t == 1);
+    // Published, a rank's gradient reaches its own features only, and ranks are averaged (VLMo's gather has no backward).
+    image = scale_gradient(tape, image, 1 / double(stage.itc_world));
+    text = scale_gradient(tape, text, 1 / double(stage.itc_world));
     Var* s = similarity(tape, image, text);
     Var* scale = model.logit_scale(tape, t == 1);
     if (t == 0 && draw) {
@@ -87,7 +101,8 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
       dispatch(tape.device(), s->value.dtype, [&]<class T>(auto& q) {
         using R = Real<T>;
         const R *v = s->value.as<R>(), *sharp = scale->value.as<R>();
-        const int64_t *image_id = tape.on_device(batch.image_ids), *caption_id = tape.on_device(batch.caption_ids);
+        const int64_t* image_id = image_ids.empty() ? nullptr : tape.on_device(image_ids);
+        const int64_t* caption_id = caption_ids.empty() ? nullptr : tape.on_device(caption_ids);
         int32_t* to = drawn.as<int32_t>();
         draw_negatives<R>(q, n, v, 1, n, sharp, image_id, caption_id, context.seed, context.step, 0, to);
         draw_negatives<R>(q, n, v, n, 1, stage.itm_texts == "random" ? nullptr : sharp, image_id, caption_id, context.seed, context.step,
@@ -100,8 +115,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
       tape.free(drawn);
     }
     losses.contrast_weight = stage.itc_weight / (tail ? 2 : 1);
-    losses.contrast.push_back(contrastive_loss(tape, s, scale, batch.image_ids, batch.caption_ids, losses.contrast_weight,
-                                               context.loss_scale, readout));
+    losses.contrast.push_back(contrastive_loss(tape, s, scale, image_ids, caption_ids, losses.contrast_weight, context.loss_scale, readout));
   }
 
   GatherPlan masked_rows;
@@ -205,6 +219,12 @@ std::vector<MatchLoss> matching(MomeModel& model, const PairStageConfig& stage, 
 
 }  // namespace
 
+void check_objective(const PairStageConfig& stage) {
+  mask_rule(stage.masking);
+  duplicates_are_negatives(stage);
+  if (stage.itc_world < 1) fail("recipe: stages.pairs.itc_world: {}: at least 1 is expected", stage.itc_world);
+}
+
 Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context) {
   Readout readout(context.arena);
   Negatives negatives = inputs.negatives;
@@ -253,7 +273,8 @@ Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& b
   inputs.patches = batch_patches(model, batch, context.arena);
   inputs.matched = stage.itm_weight > 0 ? fused : 0;
   for (int64_t b = 0; b < fused && stage.mlm_weight > 0; ++b)
-    inputs.masked.push_back(mask_words(text_of(batch, b), words, stage.mask_rate, context.seed, context.step, uint64_t(b)));
+    inputs.masked.push_back(mask_words(text_of(batch, b), words, stage.mask_rate, context.seed, context.step, uint64_t(b),
+                                       mask_rule(stage.masking), int(model.config().text_length)));
   const Metrics metrics = pair_losses(model, stage, inputs, context);
   context.arena.release(inputs.patches.data);
   return metrics;

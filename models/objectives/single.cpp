@@ -105,11 +105,20 @@ Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor pat
   return metrics;
 }
 
+MaskRule mask_rule(const std::string& masking) {
+  if (masking == "clean") return MaskRule::kWords;
+  if (masking == "as-published") return MaskRule::kPaddedAsPublished;
+  fail("recipe: masking = \"{}\" is unknown; expected \"clean\" or \"as-published\"", masking);
+}
+
+void check_objective(const TextStageConfig& stage) { mask_rule(stage.masking); }
+
 Metrics text_step(MomeModel& model, const TextStageConfig& stage, const Batch& batch, const WordPiece& words, const StepContext& context) {
   std::vector<MaskedText> texts;
   for (int64_t b = 0; b < batch.size; ++b) {
     const auto text = std::span(batch.tokens).subspan(size_t(batch.text_begin[b]), size_t(batch.text_begin[b + 1] - batch.text_begin[b]));
-    texts.push_back(mask_words(text, words, stage.mask_rate, context.seed, context.step, uint64_t(b)));
+    texts.push_back(mask_words(text, words, stage.mask_rate, context.seed, context.step, uint64_t(b), mask_rule(stage.masking),
+                               int(model.config().text_length)));
   }
   return text_losses(model, stage, texts, context);
 }

@@ -87,24 +87,32 @@ void visit(V& v, ImageStageConfig& c) {
   v("codebook", c.codebook, "patch codebook to predict codes of; empty: regress normalised pixels");
 }
 
+inline constexpr char kMaskingHelp[] =
+    "\"clean\": the share is of a text's own tokens; \"as-published\": of its padded length, and masks fall on padding too";
+
 struct TextStageConfig : StageConfig {
   TextStageConfig() {  // VLMo, section "stagewise pre-training": attention and V experts stay as stage 1 left them
     freeze = {"transformer.cls_token", "transformer.pos_embed", "transformer.patch_embed.*", "*.gamma_*", "*.norm1.*",
               "*.attn.*", "*_imag.*"};
   }
   double mask_rate = 0.15;
+  std::string masking = "clean";
   int64_t text_length = 0;
 };
 template <class V>
 void visit(V& v, TextStageConfig& c) {
   visit(v, static_cast<StageConfig&>(c));
   v("mask_rate", c.mask_rate, "share of tokens that are masked, in whole words");
+  v("masking", c.masking, kMaskingHelp);
   v("text_length", c.text_length, "longest text of this stage; 0: the model's");
 }
 
 struct PairStageConfig : StageConfig {
   double itc_weight = 1, itm_weight = 1, mlm_weight = 0.25;
   double mask_rate = 0.15;
+  std::string masking = "clean";
+  std::string duplicates = "masked";
+  int64_t itc_world = 1;
   double fusion_from = 0;      // share of the stage after which ITM and MLM begin (contrast alone before)
   int64_t fusion_pairs = 0;    // pairs of the batch that are fused; 0: all
   std::string itm_texts = "hard";     // negative texts: "hard" or "random"; negative images are hard
@@ -117,6 +125,9 @@ void visit(V& v, PairStageConfig& c) {
   v("itm_weight", c.itm_weight, "matching; 0: off");
   v("mlm_weight", c.mlm_weight, "masked words; 0: off");
   v("mask_rate", c.mask_rate, "share of tokens that are masked, in whole words");
+  v("masking", c.masking, kMaskingHelp);
+  v("duplicates", c.duplicates, "other captions of an image, and equal captions: \"masked\" out of contrast and hard negatives; \"as-published\": negatives");
+  v("itc_world", c.itc_world, "contrast's gradient into the features is divided by it: 1, or the devices of a published run");
   v("fusion_from", c.fusion_from, "share of the stage before which contrast trains alone");
   v("fusion_pairs", c.fusion_pairs, "pairs of a batch that matching and masked words see; 0: all");
   v("itm_texts", c.itm_texts, "negative texts are \"hard\" or \"random\"");

@@ -21,6 +21,11 @@ Var* Tape::output(int64_t rows, int64_t cols, DType dtype, std::initializer_list
   return &vars_.back();
 }
 
+Var* Tape::view(const Var* x) {
+  vars_.push_back({x->value, {}, x->needs_grad && record_, false, x->compute, true});
+  return &vars_.back();
+}
+
 void Tape::free(Tensor& t) {
   if (t.data) arena_.release(t.data);
   t.data = nullptr;
@@ -44,12 +49,15 @@ bool Tape::move_grad(Var* from, Var* to) {
   return true;
 }
 
+void Tape::free_var(Var& v) {
+  if (v.grad.data == v.value.data) v.grad = {};  // a loss wrote its gradient over the value
+  if (v.borrowed) v.value = {};
+  free(v.value);
+  free(v.grad);
+}
+
 void Tape::free_node(Node& node) {
-  for (Var* v : node.outputs) {
-    if (v->grad.data == v->value.data) v->grad = {};  // a loss wrote its gradient over the value
-    free(v->value);
-    free(v->grad);
-  }
+  for (Var* v : node.outputs) free_var(*v);
   for (Tensor& t : node.saved) free(t);
   node.backward = nullptr;
 }
@@ -80,12 +88,8 @@ void Tape::clear() {
   uploads_.clear();
   for (Node& node : nodes_) free_node(node);
   nodes_.clear();
-  for (Var& v : vars_) {
-    if (v.leaf) continue;
-    if (v.grad.data == v.value.data) v.grad = {};
-    free(v.value);
-    free(v.grad);
-  }
+  for (Var& v : vars_)
+    if (!v.leaf) free_var(v);
   vars_.clear();
 }
 

@@ -33,6 +33,7 @@ struct Var {
   bool needs_grad = false;
   bool leaf = false;        // memory is not the tape's: parameters, inputs
   Tensor compute{};         // a parameter's copy in the storage type that products read; absent: value is it
+  bool borrowed = false;    // value's memory is another Var's
   const Tensor& operand() const { return compute ? compute : value; }
   int64_t rows() const { return value.rows; }
   int64_t cols() const { return value.cols; }
@@ -52,6 +53,9 @@ class Tape {
   Var* leaf_rows(const Var* leaf, int64_t begin, int64_t count);
   /// An output of an operation whose inputs are `inputs` (null entries allowed).
   Var* output(int64_t rows, int64_t cols, DType dtype, std::initializer_list<const Var*> inputs);
+
+  /// x's value under another name, for an operation that changes gradients alone; its memory stays x's.
+  Var* view(const Var* x);
 
   /// Whether an operation with this output must record a backward.
   bool wants(const Var* output) const { return record_ && output->needs_grad; }
@@ -92,6 +96,7 @@ class Tape {
     std::vector<Tensor> saved;
     std::function<void()> backward;
   };
+  void free_var(Var& v);
   void free_node(Node& node);
   const void* on_device(const void* host, size_t bytes);
 

@@ -78,11 +78,15 @@ Readout::Slot<ContrastiveResult> contrastive_loss(Tape& tape, Var* s, Var* logit
                                                   const std::vector<int64_t>& caption_id, double weight, const void* loss_scale,
                                                   Readout& readout) {
   const int64_t n = s->rows();
-  MOME_CHECK(s->cols() == n && int64_t(image_id.size()) == n && int64_t(caption_id.size()) == n);
+  const auto ids = [&](const std::vector<int64_t>& v) {
+    MOME_CHECK(v.empty() || int64_t(v.size()) == n);
+    return v.empty() ? nullptr : tape.on_device(v);
+  };
+  MOME_CHECK(s->cols() == n);
   const auto out = readout.slot<ContrastiveResult>();
   dispatch(tape.device(), s->value.dtype, [&]<class T>(auto& q) {
     using R = Real<T>;  // similarities are not of the model's dtype
-    contrastive_loss<R>(q, n, s->value.as<R>(), logit_scale->value.as<R>(), tape.on_device(image_id), tape.on_device(caption_id), weight,
+    contrastive_loss<R>(q, n, s->value.as<R>(), logit_scale->value.as<R>(), ids(image_id), ids(caption_id), weight,
                         static_cast<const R*>(loss_scale), logit_scale->needs_grad ? logit_scale->grad.as<R>() : nullptr, out.device());
   });
   if (tape.wants(s)) s->grad = s->value;

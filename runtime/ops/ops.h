@@ -98,6 +98,8 @@ Var* gelu(Tape& tape, Var* x, Gelu kind);
 Var* tanh(Tape& tape, Var* x);
 Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_t stream);
 Var* l2_normalize(Tape& tape, Var* x);
+/// x itself, but what is sent back through it is multiplied by the factor. Nothing is copied.
+Var* scale_gradient(Tape& tape, Var* x, double factor);
 /// x [N, D], y [M, D] -> x y^T [N, M] in real_dtype of theirs.
 Var* similarity(Tape& tape, Var* x, Var* y);
 
@@ -131,7 +133,8 @@ BinaryLossOut binary_cross_entropy_loss(Tape& tape, Var* logits, const SoftTarge
                                         Readout& readout);
 /// Mean squared error over all elements.
 LossOut squared_error_loss(Tape& tape, Var* x, Tensor target, double weight, const void* loss_scale, Readout& readout);
-/// Symmetric InfoNCE of a similarity matrix (of the dtype of statistics) under exp(logit_scale [1,1]). Ids outlive the tape.
+/// Symmetric InfoNCE of a similarity matrix (of the dtype of statistics) under exp(logit_scale [1,1]). Ids outlive the tape;
+/// empty: no two are equal.
 Readout::Slot<ContrastiveResult> contrastive_loss(Tape& tape, Var* similarity, Var* logit_scale, const std::vector<int64_t>& image_id,
                                                   const std::vector<int64_t>& caption_id, double weight, const void* loss_scale,
                                                   Readout& readout);

@@ -1,5 +1,6 @@
 #include "kernels/pointwise/pointwise.h"
 
+#include "kernels/common/scaled_copy.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/linear/linear.h"
 #include "runtime/ops/ops.h"
@@ -59,6 +60,24 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
       mome::dropout<T>(q, count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
+    });
+  });
+  return y;
+}
+
+Var* scale_gradient(Tape& tape, Var* x, double factor) {
+  if (factor == 1 || !tape.wants(x)) return x;
+  Var* y = tape.view(x);
+  const int64_t rows = x->rows(), width = x->cols();
+  tape.record({y}, {}, [=, &tape] {
+    dispatch(tape.device(), x->value.dtype, [&]<class T>(auto& q) {
+      T* g = y->grad.as<T>();
+      scaled_copy(q, rows, width, factor, g, width, g, width);
+      if (tape.move_grad(y, x)) return;
+      bool added = false;
+      Tensor dx = tape.grad(x, &added);
+      MOME_CHECK(added);  // x has another reader, or is a leaf
+      add<T>(q, rows * width, g, dx.as<T>());
     });
   });
   return y;

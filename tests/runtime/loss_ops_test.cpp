@@ -98,5 +98,57 @@ TEST(BinaryCrossEntropyLoss, SimtAgreesWithTheCpu) {
   EXPECT_TRUE(testing::close_to(got.gradient, want.gradient, 2e-6));
 }
 
+// The gradient of x before two layers that read h = W x: one through scale_gradient, the other too
+// unless `other_reader`.
+std::vector<double> scaled(Device& device, double factor, bool other_reader, bool backward) {
+  Arena arena(device);
+  std::vector<Tensor> leaves;
+  const auto on_device = [&](std::vector<float> host, int64_t rows) {
+    Tensor t = arena.tensor(rows, int64_t(host.size()) / rows, DType::kF32);
+    device.upload(t.data, host.data(), t.bytes());
+    leaves.push_back(t);
+    return t;
+  };
+  const auto random = [&](int64_t rows, int64_t cols, uint64_t stream) {
+    return on_device(normal_vector<float>(rows * cols, stream), rows);
+  };
+  const Tensor x = random(kRows, kWidth, 1),
+               dx = on_device(std::vector<float>(kRows * kWidth, 0), kRows),
+               target = random(2 * kRows, kClasses, 4);
+  std::vector<float> out(kRows * kWidth);
+  {
+    Readout readout(arena);
+    Tape tape(arena);
+    Var* hidden = linear(tape, tape.leaf(x, dx), tape.leaf(random(kWidth, kWidth, 2)), nullptr);
+    Var* through = scale_gradient(tape, hidden, factor);
+    EXPECT_EQ(through->value.data, hidden->value.data);
+    Var* weight = tape.leaf(random(kClasses, kWidth, 3));
+    Var* first = linear(tape, through, weight, nullptr);
+    Var* second = linear(tape, other_reader ? hidden : through, weight, nullptr);
+    squared_error_loss(tape, concat_rows(tape, first, second), target, 1, nullptr, readout);
+    if (backward) tape.backward();
+    device.download(out.data(), dx.data, dx.bytes());
+  }
+  for (Tensor& t : leaves) arena.release(t.data);
+  EXPECT_EQ(arena.in_use(), 0u);  // the value is freed once, whether backward ran or not
+  return testing::cast<double>(out);
+}
+
+TEST(ScaleGradient, MultipliesWhatGoesThroughItAlone) {
+  const auto device = Device::simt({});
+  for (Device* d : {&Device::host(), device.get()}) {
+    const auto plain = scaled(*d, 1, false, true), quarter = scaled(*d, 0.25, false, true);
+    for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(quarter[i], 0.25 * plain[i]);
+    // What another reader sends stays whole: with factor 0 it is all that is left.
+    const auto both = scaled(*d, 1, true, true), other = scaled(*d, 0, true, true),
+               some = scaled(*d, 0.25, true, true);
+    std::vector<double> want(both.size());
+    for (size_t i = 0; i < want.size(); ++i) want[i] = other[i] + 0.25 * (both[i] - other[i]);
+    EXPECT_TRUE(testing::close_to(some, want, 1e-6));
+    EXPECT_FALSE(testing::close_to(other, both, 1e-2));
+    for (double v : scaled(*d, 0.25, false, false)) EXPECT_EQ(v, 0);
+  }
+}
+
 }  // namespace
 }  // namespace mome

@@ -170,6 +170,16 @@ TEST(Masking, AsPublishedPaddingEatsTheBudget) {
   EXPECT_NEAR(none / n, p_none, five_errors(p_none, n));
 }
 
+// A text that fills its length loses nothing to padding: what is masked is the budget itself.
+TEST(Masking, AsPublishedBudgetsOfTheTwoLengths) {
+  for (const auto& [length, budget] : {std::pair{40, 6}, {196, 29}})
+    for (uint64_t i = 0; i < 50; ++i)
+      EXPECT_EQ(mask_words(singles(length - 2), kVocabulary, 0.15, 7, 0, i,
+                           MaskRule::kPaddedAsPublished, length)
+                    .positions.size(),
+                size_t(budget));
+}
+
 TEST(Masking, AsPublishedDropsUnknownWordsAndSkipsOverflow) {
   // Budget 2 of 13: the word of three pieces never fits; [UNK] counts as chosen but is dropped.
   bool empty = false;

@@ -92,6 +92,34 @@ TEST_F(CliTest, ConfigPrintsARecipeThatPrintsItselfAgain) {
   EXPECT_EQ(mome({"config", path("again.toml")}).out, first.out);
 }
 
+TEST_F(CliTest, AsPublishedWinsOverTheRecipeAndSetOverBoth) {
+  write_file_atomic(path("r.toml"), "[stages.pairs]\nmasking = \"clean\"\nitc_world = 2\n");
+  const auto lines = [&](const Result& r, const std::string& line) {
+    size_t n = 0;
+    for (size_t at = 0; (at = r.out.find("\n" + line + " ", at)) != std::string::npos; ++at) ++n;
+    return n;
+  };
+  const Result plain = mome({"config", path("r.toml")});
+  EXPECT_EQ(plain.code, 0) << plain.err;
+  EXPECT_EQ(lines(plain, "decay = \"matrices\""), 3u);
+  EXPECT_EQ(lines(plain, "masking = \"clean\""), 2u);
+  EXPECT_EQ(lines(plain, "duplicates = \"masked\""), 1u);
+  EXPECT_EQ(lines(plain, "itc_world = 2"), 1u);
+  const Result published = mome({"config", path("r.toml"), "--as-published"});
+  EXPECT_EQ(published.code, 0) << published.err;
+  EXPECT_EQ(lines(published, "decay = \"as-published\""), 3u);
+  EXPECT_EQ(lines(published, "masking = \"as-published\""), 2u);
+  EXPECT_EQ(lines(published, "duplicates = \"as-published\""), 1u);
+  EXPECT_EQ(lines(published, "itc_world = 64"), 1u);
+  const Result set = mome({"config", path("r.toml"), "--set", "stages.pairs.itc_world=128", "--as-published"});
+  EXPECT_EQ(lines(set, "itc_world = 128"), 1u);
+  EXPECT_EQ(lines(set, "duplicates = \"as-published\""), 1u);
+  // What `pretrain` would stumble over is told before anything is read or written.
+  const Result wrong = mome({"pretrain", path("r.toml"), "--set", "stages.text.masking=some"});
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_EQ(wrong.err, "mome: recipe: masking = \"some\" is unknown; expected \"clean\" or \"as-published\"\n");
+}
+
 TEST_F(CliTest, ConfigRefusesWrongRecipes) {
   write_file_atomic(path("r.toml"), "seed = 7\n[stages.pairs]\nlerning_rate = 1\n");
   Result r = mome({"config", path("r.toml")});
