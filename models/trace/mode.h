@@ -1,6 +1,7 @@
 // The modes of a trace: what each reads of the batch, and which heads it needs.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "models/checkpoints/shape.h"
 
