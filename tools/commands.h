@@ -20,6 +20,7 @@ void add_info_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
+void add_trace_command(CLI::App& app);
 
 // The subcommands of `mome data`.
 void add_data_answers_command(CLI::App& data);

@@ -32,6 +32,7 @@ int run(int argc, char** argv) {
   mome::add_embed_command(app);
   mome::add_search_command(app);
   mome::add_config_command(app);
+  mome::add_trace_command(app);
   mome::add_info_command(app);
   mome::add_convert_command(app);
   mome::add_bench_command(app);

@@ -66,7 +66,7 @@ int64_t infer_heads(const NamedTensors& file, const ModelConfig& c, int64_t head
     if (const ModelConfig p = published_config(name); p.width == c.width) return p.heads;
   fail(
       "{}: a model of width {} with absolute positions does not say how many attention heads it "
-      "has: give --heads",
+      "has: give --heads (mome trace: --set model.heads=N)",
       file.path, c.width);
 }
 

@@ -120,6 +120,7 @@ ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const Mome
       q = qkv_linear(tape, gather_rows(tape, n, layout.read), qkv_weight, q_bias, v_bias, 0, 1);
       x = gather_rows(tape, x, layout.read);
     }
+    if (options.hidden) options.hidden(l, x, rows);
     Var* a = attention(tape, q, kv, rows.attention, config_.heads, bias);
     a = linear(tape, a, on(tape, b.proj_weight), on(tape, b.proj_bias));
 
@@ -147,6 +148,7 @@ ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const Mome
     x = next.y;
     n = next.n;
   }
+  if (options.hidden) options.hidden(config_.layers, x, layout.last);
   out.states = n;
   out.raw = x;
   return out;

@@ -2,6 +2,7 @@
 // Pre-Training with Mixture-of-Modality-Experts"): one attention shared by all modalities, and per block a
 // feed-forward expert per modality. Parameters carry the official checkpoint's names.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,6 +31,10 @@ struct ForwardOptions {
   uint64_t seed = 0, step = 0;
   uint64_t pass = 0;     // passes of one step draw apart
   bool recompute = false;  // experts' hidden activations are made again in backward: less memory, more time
+  /// Is shown the input of every block 0 … L-1, and as "block" L the last one's output (before the final norm). A token's
+  /// row in x: rows.attention.sequences[i].q_begin[segment] + its number among the segment's read tokens (all, unless the
+  /// layout is pruned); i numbers the sequences and after them the tails, segment 0 is the text, 1 the image.
+  std::function<void(int64_t block, const Var* x, const BlockRows& rows)> hidden = {};
 };
 
 struct ForwardOutput {

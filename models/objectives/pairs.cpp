@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "kernels/multinomial/multinomial.h"
+#include "models/mome/pool.h"
 #include "models/objectives/objectives.h"
 #include "runtime/text/masking.h"
 
@@ -10,29 +11,6 @@ namespace {
 
 std::span<const int32_t> text_of(const Batch& batch, int64_t b) {
   return std::span(batch.tokens).subspan(size_t(batch.text_begin[b]), size_t(batch.text_begin[b + 1] - batch.text_begin[b]));
-}
-
-// Pooled states of sequences [first, first + n): first tokens, or means over the modality's rows.
-struct Pool {
-  GatherPlan first;
-  Segments mean;
-};
-Pool pool_plan(const MomeLayout& layout, int64_t state_rows, int first, int64_t n, bool image, bool tail, bool mean) {
-  Pool pool;
-  std::vector<int32_t> rows;
-  for (int64_t i = 0; i < n; ++i) {
-    const int s = first + int(i);
-    rows.push_back(image ? layout.image_row(s, 0, tail) : layout.text_row(s, 0, tail));
-    if (mean) {
-      pool.mean.begin.push_back(rows.back());
-      pool.mean.count.push_back(int32_t(image ? layout.image_tokens() : layout.text_length(s)));
-    }
-  }
-  if (!mean) pool.first = make_gather(state_rows, std::move(rows));
-  return pool;
-}
-Var* pooled(Tape& tape, Var* states, const Pool& pool, bool mean) {
-  return mean ? segment_mean(tape, states, pool.mean) : gather_rows(tape, states, pool.first);
 }
 
 // What the first pass leaves to be read.
@@ -49,23 +27,24 @@ bool duplicates_are_negatives(const PairStageConfig& stage) {
   return stage.duplicates == "as-published";
 }
 
-// First pass: contrast over the whole batch, and masked words. Draws the negatives if they are wanted and not given.
+// First pass: contrast over the whole batch (if it has a weight, or negatives are drawn from it), and masked words. Draws
+// the negatives if they are wanted and not given.
 void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context,
                         FirstLosses& losses, Readout& readout, Negatives& negatives) {
   const Batch& batch = *inputs.batch;
   static const std::vector<int64_t> kAllDiffer;
   const bool negatives_too = duplicates_are_negatives(stage);
   const auto &image_ids = negatives_too ? kAllDiffer : batch.image_ids, &caption_ids = negatives_too ? kAllDiffer : batch.caption_ids;
-  const bool draw = inputs.matched > 0 && negatives.image.empty();
+  const bool draw = inputs.matched > 0 && negatives.image.empty(), contrast = stage.itc_weight > 0 || draw;
   const int64_t n = batch.size;
   const bool mean = model.config().pool == "mean", tail = model.config().itc_tail && model.parts().fused;
   ForwardInputs in;
   in.images = n;
   in.patches = inputs.patches;
-  in.tokens = batch.tokens;
-  for (int64_t b = 0; b < n; ++b) in.text_lengths.push_back(int32_t(text_of(batch, b).size()));
+  if (contrast) in.tokens = batch.tokens;
+  for (int64_t b = 0; b < n && contrast; ++b) in.text_lengths.push_back(int32_t(text_of(batch, b).size()));
   std::vector<SequenceSpec> sequences;
-  for (int64_t b = 0; b < n; ++b) {
+  for (int64_t b = 0; b < n && contrast; ++b) {
     SequenceSpec s;
     s.image = int32_t(b);
     s.tail = tail;
@@ -73,7 +52,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     if (!mean) s.read_image = {0};
     sequences.push_back(s);
   }
-  for (int64_t b = 0; b < n; ++b) {
+  for (int64_t b = 0; b < n && contrast; ++b) {
     SequenceSpec s;
     s.text = int32_t(b);
     s.tail = tail;
@@ -81,6 +60,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     if (!mean) s.read_text = {0};
     sequences.push_back(s);
   }
+  const size_t first_masked = sequences.size();
   std::vector<int32_t> labels;
   for (size_t b = 0; b < inputs.masked.size(); ++b) {
     const MaskedText& masked = inputs.masked[b];
@@ -94,6 +74,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
     in.text_lengths.push_back(int32_t(masked.tokens.size()));
     labels.insert(labels.end(), masked.labels.begin(), masked.labels.end());
   }
+  if (sequences.empty()) return;
   const auto layout = model.layout(in, sequences);
 
   Tape tape(context.arena, context.train);
@@ -104,11 +85,11 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
 
   // Contrast, and with it the hard negatives of the second pass.
   std::vector<Pool> pools(4);  // outlive the tape's closures
-  for (int t = 0; t < (tail ? 2 : 1); ++t) {
-    pools[2 * t] = pool_plan(*layout, rows, 0, n, true, t == 1, mean);
-    pools[2 * t + 1] = pool_plan(*layout, rows, int(n), n, false, t == 1, mean);
-    Var* image = model.itc_features(tape, pooled(tape, out.states, pools[2 * t], mean), true, t == 1);
-    Var* text = model.itc_features(tape, pooled(tape, out.states, pools[2 * t + 1], mean), false, t == 1);
+  for (int t = 0; contrast && t < (tail ? 2 : 1); ++t) {
+    pools[2 * t] = pool_plan(model, *layout, rows, 0, n, true, t == 1);
+    pools[2 * t + 1] = pool_plan(model, *layout, rows, int(n), n, false, t == 1);
+    Var* image = model.itc_features(tape, pooled(tape, out.states, pools[2 * t]), true, t == 1);
+    Var* text = model.itc_features(tape, pooled(tape, out.states, pools[2 * t + 1]), false, t == 1);
     // Published, a rank's gradient reaches its own features only, and ranks are averaged (VLMo's gather has no backward).
     image = scale_gradient(tape, image, 1 / double(stage.itc_world));
     text = scale_gradient(tape, text, 1 / double(stage.itc_world));
@@ -140,7 +121,7 @@ void contrast_and_words(MomeModel& model, const PairStageConfig& stage, const Pa
   GatherPlan masked_rows;
   if (!inputs.masked.empty()) {
     std::vector<int32_t> index;
-    for (size_t s = size_t(2 * n); s < sequences.size(); ++s)
+    for (size_t s = first_masked; s < sequences.size(); ++s)
       for (int32_t t : sequences[s].read_text) index.push_back(layout->text_row(int(s), t));
     masked_rows = make_gather(rows, std::move(index));
     losses.words = cross_entropy_loss(tape, model.mlm_logits(tape, out.states, masked_rows), labels, stage.mlm_weight,

@@ -64,6 +64,7 @@ int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, d
   total_ += (p.count + 15) / 16 * 16;  // every parameter starts on a cache line
   index_[p.name] = int(list_.size());
   list_.push_back(std::move(p));
+  reached_.push_back(false);
   return int(list_.size()) - 1;
 }
 
@@ -138,6 +139,7 @@ std::vector<AdamWRange> ParameterSet::trained_ranges() const {
 }
 
 void ParameterSet::zero_grads() {
+  reached_.assign(list_.size(), false);
   // Neighbours at once whatever their rules: on a GPU every run is a launch.
   int64_t begin = 0, end = 0;
   const auto zero = [&] {

@@ -57,6 +57,7 @@ class ParameterSet {
   Tensor average(int i) const { return view(average_, i); }
   /// The parameter on a tape: with its gradient if it is trained.
   Var* on(Tape& tape, int i) const {
+    if (tape.recording() && list_[i].trained) reached_[size_t(i)] = true;
     return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{},
                      copies_ ? compute(i) : Tensor{});
   }
@@ -67,6 +68,9 @@ class ParameterSet {
   /// Ranges of trained parameters with their rules; neighbours with equal rules are merged.
   std::vector<AdamWRange> trained_ranges() const;
   void zero_grads();
+  /// Whether a recording tape has read the trained parameter since zero_grads(): if not, it has no
+  /// gradient, which is not the same as one of zeros.
+  bool reached(int i) const { return reached_[size_t(i)]; }
   void keep_average();  // starts the moving average at the current values
   bool has_average() const { return average_ != nullptr; }
 
@@ -91,6 +95,7 @@ class ParameterSet {
   Device& device_;
   DType dtype_, compute_dtype_;
   std::vector<Parameter> list_;
+  mutable std::vector<bool> reached_;
   std::map<std::string, int> index_;
   int64_t total_ = 0;
   void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr,

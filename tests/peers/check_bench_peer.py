@@ -37,7 +37,7 @@ def official(name):
 
 
 def check(stage, mode, seed=7):
-    p, x = make_parameters(mode, seed), make_batch(np.random.default_rng(seed))
+    p, x = make_parameters(mode, "relative", seed), make_batch(np.random.default_rng(seed))
     model = Vlmo(stage, reference.L, reference.D, reference.H, reference.SIZE, reference.PATCH,
                  reference.FIRST_VL, reference.T, reference.T0, reference.V, drop_path=0.0)
     model.draw_negatives = lambda similarity: (x["neg_image"], x["neg_text"])
@@ -63,5 +63,6 @@ def check(stage, mode, seed=7):
 
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
+    reference.HIDDEN = 4 * reference.D  # as published; the goldens' model is narrower
     for case in (("pairs", "stage3"), ("text", "textmlm"), ("image", "mim")):
         check(*case)
