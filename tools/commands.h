@@ -19,6 +19,7 @@ void add_info_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
+void add_serve_command(CLI::App& app);
 
 // The subcommands of `mome data`.
 void add_data_codebook_command(CLI::App& data);
