@@ -21,6 +21,10 @@ void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
 void add_serve_command(CLI::App& app);
 
+// The subcommands of `mome bench`, which is begun by `mome bench step`.
+void add_bench_embed_command(CLI::App& bench);
+void add_bench_search_command(CLI::App& bench);
+
 // The subcommands of `mome data`.
 void add_data_codebook_command(CLI::App& data);
 void add_data_emoji_command(CLI::App& data);
