@@ -13,7 +13,7 @@ namespace mome {
 struct FeatureBlock {
   const void* data = nullptr;  // aligned to its dtype
   int64_t rows = 0;
-  DType dtype = DType::kF32;  // or kF16
+  DType dtype = DType::kF32;  // or kF16, finite values
 };
 
 struct Neighbour {

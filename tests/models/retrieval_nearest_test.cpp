@@ -150,7 +150,10 @@ TEST(Nearest, NearlyEqualRowsAreNotLost) {
 
 TEST(Nearest, HalfBlocksAreReadAsTheirValues) {
   constexpr int64_t kDim = 48, kRows = 1500, kQueries = 12;
-  const auto exact = unit_rows(kRows, kDim, 9), queries = unit_rows(kQueries, kDim, 10);
+  auto exact = unit_rows(kRows, kDim, 9), queries = unit_rows(kQueries, kDim, 10);
+  // A row of zeros of both signs, the least and the largest subnormal, and the least normal number.
+  const float special[] = {0.0f, -0.0f, 0x1p-24f, -0x1p-24f, 0x1.ff8p-15f, 0x1p-14f, -0x1p-14f};
+  for (int64_t i = 0; i < kDim; ++i) exact[size_t(i)] = special[i % 7];
   std::vector<half> halves;
   std::vector<float> rounded;
   for (float v : exact) {
@@ -160,8 +163,9 @@ TEST(Nearest, HalfBlocksAreReadAsTheirValues) {
   std::vector<FeatureBlock> mixed = {{halves.data(), 700, DType::kF16},
                                      {rounded.data() + 700 * kDim, 800, DType::kF32}};
   for (const int64_t n : {int64_t{2}, kQueries}) {
-    const auto got = nearest(mixed, kDim, n, queries.data(), 9);
-    const auto expected = nearest(blocks_of(rounded, kDim, {kRows}), kDim, n, queries.data(), 9);
+    const auto got = nearest(mixed, kDim, n, queries.data(), kRows);
+    const auto expected =
+        nearest(blocks_of(rounded, kDim, {kRows}), kDim, n, queries.data(), kRows);
     for (size_t q = 0; q < size_t(n); ++q) expect_same(got[q], expected[q], "half");
   }
 }
