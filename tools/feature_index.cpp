@@ -81,10 +81,10 @@ IndexInfo from_json(const json& j) {
     fail("is no index of `mome embed` (\"format\": \"{}\")", kFormat);
   IndexInfo index;
   index.checkpoint = j.at("checkpoint");
-  index.fingerprint = j.at("fingerprint");
+  index.fingerprint = j.at("checkpoint_fingerprint");
   index.source = j.at("source");
   index.split = j.at("split");
-  index.records = j.at("records");
+  index.records = j.at("records_fingerprint");
   index.files =
       one_of(j, "files", "safetensors", FeatureFormat::kSafetensors, "npy", FeatureFormat::kNpy);
   index.dtype = one_of(j, "dtype", "f32", DType::kF32, "f16", DType::kF16);
@@ -151,10 +151,10 @@ IndexInfo read_index(const std::string& folder) {
 void write_index(const std::string& folder, const IndexInfo& index) {
   ordered_json j = {{"format", kFormat},
                     {"checkpoint", index.checkpoint},
-                    {"fingerprint", index.fingerprint},
+                    {"checkpoint_fingerprint", index.fingerprint},
                     {"source", index.source},
                     {"split", index.split},
-                    {"records", index.records},
+                    {"records_fingerprint", index.records},
                     {"what", index.what()},
                     {"files", file_ending(index.files)},
                     {"dtype", dtype_name(index.dtype)},

@@ -1,8 +1,8 @@
 // The index of a folder of features: index.json, which says what `mome embed` was asked for and
 // which shards are whole. It is written anew, atomically, after every shard.
 //
-//   {"format": "mome-features-1", "checkpoint", "fingerprint", "source", "split", "records": their
-//    fingerprint, "what": "images", "texts" or "both", "files": "safetensors" or "npy",
+//   {"format": "mome-features-1", "checkpoint", "checkpoint_fingerprint", "source", "split",
+//    "records_fingerprint", "what": "images", "texts" or "both", "files": "safetensors" or "npy",
 //    "dtype": "f32" or "f16", "dim": D, "shard_rows": R, "complete": whether all shards are there,
 //    "images": {"inputs": how many there are to embed, "rows", "skipped",
 //               "shards": [{"features": file, "rows", "records": file, "records_bytes",
@@ -36,7 +36,8 @@ struct IndexSide {
 };
 
 struct IndexInfo {
-  std::string checkpoint, fingerprint, source, split, records;
+  std::string checkpoint, fingerprint, source, split;
+  std::string records;  // fingerprint of the data set's records
   FeatureFormat files = FeatureFormat::kSafetensors;
   DType dtype = DType::kF32;
   int64_t dim = 0, shard_rows = 0;

@@ -20,9 +20,10 @@ class EmbeddedGallery : public Gallery {
     const std::vector<TextRef> captions = all_captions(dataset_);
     Progress progress("embedding", int64_t(images ? pictures.size() : captions.size()));
     const auto tell = [&](int64_t done) { progress.update(done); };
-    EvalReader reader(dataset_, &r.words, r.reader_options(max_bad, [&](const std::string& line) {
-      progress.note(line);
-    }));
+    EvalOptions reading =
+        r.reader_options(max_bad, [&](const std::string& line) { progress.note(line); });
+    reading.cache_mib = 0;  // each picture is read once
+    EvalReader reader(dataset_, &r.words, reading);
     if (images) {
       std::vector<int32_t> kept;
       features_ = image_features(*r.model, reader, pictures, r.arena, kept, tell);

@@ -30,6 +30,15 @@ void allow_keys(const json& object, std::initializer_list<std::string_view> allo
       fail("\"{}\" is unknown; expected {}", key, fmt::join(allowed, ", "));
 }
 
+// Copying and writing a value recurse: what nests without end would end the program.
+json parse_request(const std::string& line) {
+  static constexpr int kMostNested = 64;
+  return json::parse(line, [](int depth, json::parse_event_t, json&) {
+    if (depth > kMostNested) fail("nested more than {} deep", kMostNested);
+    return true;
+  });
+}
+
 int64_t positive(const json& value, const char* key) {
   const int64_t n = value.is_number_integer() ? value.get<int64_t>() : 0;
   if (n < 1) fail("\"{}\" is {}; expected an integer of at least 1", key, value.dump());
@@ -66,15 +75,13 @@ class Server {
   ordered_json answer(const std::string& line) {
     ordered_json out;
     try {
-      const json request = json::parse(line);
+      const json request = parse_request(line);
       if (!request.is_object()) fail("expected an object: {}", kRequest);
       if (request.contains("id")) out["id"] = request["id"];
       answer(request, out);
-    } catch (const json::exception& e) {
-      out["error"] = e.what();
     } catch (const std::bad_alloc&) {
       out["error"] = "out of memory";
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       out["error"] = e.what();
     }
     return out;

@@ -140,7 +140,8 @@ TEST_F(SearchIndexTest, WhatIsNoIndexIsRefused) {
     edit(index, change);
     return index;
   };
-  expect_broken(edited([](json& j) { j.erase("fingerprint"); }), {"index.json", "fingerprint"});
+  expect_broken(edited([](json& j) { j.erase("checkpoint_fingerprint"); }),
+                {"index.json", "checkpoint_fingerprint"});
   expect_broken(edited([](json& j) { j["dtype"] = "f64"; }), {"\"f64\"", "\"f32\" or \"f16\""});
   expect_broken(edited([](json& j) { j["dim"] = -1; }), {"\"dim\" is -1"});
   expect_broken(edited([](json& j) { j["images"]["shards"][0]["features"] = "../secret"; }),

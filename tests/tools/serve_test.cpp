@@ -151,7 +151,9 @@ TEST_F(ServeTest, ErrorsAreAnsweredAndTheLoopGoesOn) {
       {R"({"text": "red", "id": 7)", {"parse error"}},
       {"\xff\xfe", {"parse error"}},
       {std::string("\0{}", 3), {"parse error"}},
-      {std::string(100000, '['), {"parse error"}},
+      {std::string(100000, '['), {"nested more than 64 deep"}},
+      {R"({"text": "red", "id": )" + std::string(50000, '[') + std::string(50000, ']') + "}",
+       {"nested more than 64 deep"}},
       {R"({"text": ")"
        "\xff"
        R"("})",
