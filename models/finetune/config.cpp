@@ -9,6 +9,8 @@ FinetuneRecipe finetune_defaults(Task task) {
   t.batch = 128;
   t.learning_rate = 3e-5;
   t.drop_path = 0.15;
+  // Most tasks have a file a split; a Karpathy JSON of pairs has all.
+  if (task != Task::kRetrieval) r.data.train_split = r.data.val_split = r.data.test_split = "";
   switch (task) {
     case Task::kVqa: t.head_rate = 20; break;
     case Task::kNlvr2: t.learning_rate = 5e-5, t.drop_path = 0.1; break;
