@@ -1,7 +1,9 @@
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "runtime/core/error.h"
-#include "runtime/data/collector.h"
+#include "runtime/data/trim.h"
 
 namespace mome {
 

@@ -23,7 +23,7 @@ struct TrainingImageOptions {
 class TrainingImages {
  public:
   /// Sample -> its k >= 1 pictures (records of the data set).
-  using Pictures = std::function<std::span<const int32_t>(int32_t sample)>;
+  using Pictures = std::function<std::vector<int32_t>(int32_t sample)>;
 
   /// The data set must outlive this. Throws Error for an augmentation that does not exist.
   TrainingImages(const Dataset& dataset, TrainingImageOptions options);
