@@ -33,6 +33,8 @@ class TaskLoader {
 
  private:
   struct Slot {
+    Slot(const LoaderOptions& options, int pictures);
+
     TaskBatch out;
     std::vector<std::vector<int32_t>> texts;  // [B]
     std::vector<std::vector<BadImage>> bad;   // [B]: pictures tried in vain
