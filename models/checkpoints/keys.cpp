@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "models/checkpoints/shape.h"
 #include "runtime/core/error.h"
 
 namespace mome {
 namespace {
-
-constexpr const char* kTypes = "token_type_embeddings.weight";
 
 bool starts_any(std::string_view name, std::initializer_list<const char*> prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -25,7 +24,7 @@ bool is_official(std::string_view name) {
 }
 
 bool has_pair_types(const NamedTensors& file, const Parameter& p, const NamedTensor& t) {
-  return p.name == kTypes && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
+  return p.name == kTypesName && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
          t.shape[1] == p.shape[1] && file.find("nlvr2_classifier.0.weight") != nullptr;
 }
 
@@ -46,6 +45,9 @@ KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tenso
     else if (t->shape != p.shape && !has_pair_types(tensors, p, *t))
       report.mismatched.push_back(
           fmt::format("{}: {}, expected {}", p.name, shape_text(t->shape), shape_text(p.shape)));
+    else if (!is_float(t->dtype))
+      report.mismatched.push_back(
+          fmt::format("{}: {}, expected F32, F16, BF16 or F64", p.name, t->dtype));
   }
   for (const NamedTensor& t : tensors.list)
     if (parameters.find(t.name) < 0)
@@ -53,28 +55,29 @@ KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tenso
   return report;
 }
 
-void require_keys(const KeyReport& report, const std::string& path, bool allow_missing) {
-  const bool missing = !report.missing.empty() && !allow_missing;
-  if (!missing && report.mismatched.empty()) return;
+void require_keys(const KeyReport& report, const std::string& path, const MayBeMissing& allowed,
+                  const std::string& hint) {
+  std::vector<std::string> missing;
+  for (const std::string& name : report.missing)
+    if (std::none_of(allowed.begin(), allowed.end(),
+                     [&](const std::string& pattern) { return matches(pattern, name); }))
+      missing.push_back(name);
+  if (missing.empty() && report.mismatched.empty()) return;
   fail("{}: its tensors are not those of the model{}{}{}{}", path,
-       listing("of another shape", report.mismatched),
-       missing ? listing("missing", report.missing) : "",
+       listing("of another shape", report.mismatched), listing("missing", missing),
        listing("without a place in the model", report.unexpected),
-       missing ? "\n--allow-missing goes on without the missing ones, which then start fresh" : "");
+       missing.empty() || hint.empty() ? "" : "\n" + hint);
 }
 
-KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, bool allow_missing) {
+KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+                       const std::string& hint) {
   ParameterSet& parameters = model.parameters();
   KeyReport report = compare_keys(parameters, tensors);
-  require_keys(report, tensors.path, allow_missing);
-  const std::string dtype = parameters.dtype() == DType::kF64 ? "F64" : "F32";
-  for (size_t i = 0; i < parameters.list().size(); ++i) {
-    const NamedTensor* found = tensors.find(parameters.list()[i].name);
-    if (!found) continue;
-    const NamedTensor tensor = cast(tensors, *found, dtype);
-    const Tensor to = parameters.value(int(i));
-    std::memcpy(to.data, tensor.data, to.bytes());  // of a longer type table the first rows
-  }
+  require_keys(report, tensors.path, allowed, hint);
+  for (size_t i = 0; i < parameters.list().size(); ++i)  // of a longer type table the first rows
+    if (const NamedTensor* tensor = tensors.find(parameters.list()[i].name))
+      copy_values(tensors, *tensor, parameters.value(int(i)), parameters.device());
+  parameters.refresh_copies();
   return report;
 }
 
