@@ -143,6 +143,8 @@ void bench_step(Options o) {
 void add_bench_command(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure the engine on this machine");
   bench->require_subcommand(1);
+  add_bench_embed_command(*bench);
+  add_bench_search_command(*bench);
   CLI::App* step = bench->add_subcommand("step", "Time whole training steps on made-up inputs");
   auto o = std::make_shared<Options>();
   step->add_option("--model", o->model, "tiny (4 layers, D 192, 96 px), small (6, 256, 128 px) or base (VLMo-Base)")->capture_default_str();

@@ -20,7 +20,12 @@ void add_info_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
+void add_serve_command(CLI::App& app);
 void add_trace_command(CLI::App& app);
+
+// The subcommands of `mome bench`, which is begun by `mome bench step`.
+void add_bench_embed_command(CLI::App& bench);
+void add_bench_search_command(CLI::App& bench);
 
 // The subcommands of `mome data`.
 void add_data_answers_command(CLI::App& data);

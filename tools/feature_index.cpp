@@ -1,166 +1,186 @@
 #include "tools/feature_index.h"
 
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "kernels/common/parallel.h"
 #include "runtime/core/error.h"
-#include "runtime/data/hash.h"
-#include "runtime/io/safetensors.h"
-#include "runtime/log/progress.h"
+#include "runtime/io/atomic_file.h"
 
 namespace mome {
 namespace {
 
-constexpr const char* kFingerprint = "checkpoint_fingerprint";
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nlohmann::ordered_json;
 
-nlohmann::ordered_json to_json(const Record& record) {
-  // Absolute: the index may lie anywhere and be searched from any folder.
-  const auto file = std::filesystem::absolute(record.image.file).lexically_normal();
-  nlohmann::ordered_json j = {{"key", record.key}, {"image", file.string()}};
-  if (record.image.size > 0) {
-    j["member"] = record.image.member;
-    j["offset"] = record.image.offset;
-    j["size"] = record.image.size;
+constexpr const char* kFormat = "mome-features-1";
+
+ordered_json to_json(const IndexSide& side) {
+  ordered_json shards = ordered_json::array();
+  for (const ShardInfo& s : side.shards) {
+    ordered_json j = {{"features", s.features},
+                      {"rows", s.rows},
+                      {"records", s.records},
+                      {"records_bytes", s.records_bytes},
+                      {"skipped", s.skipped}};
+    if (s.skipped > 0) j["skipped_records"] = s.skipped_records;
+    shards.push_back(j);
   }
-  j["captions"] = record.captions;
-  return j;
+  return {{"inputs", side.inputs},
+          {"rows", side.rows()},
+          {"skipped", side.skipped()},
+          {"shards", shards}};
 }
 
-Record from_json(const nlohmann::json& j) {
-  Record r;
-  r.key = j.at("key");
-  r.image.file = j.at("image");
-  if (j.contains("size")) {
-    r.image.member = j.at("member");
-    r.image.offset = j.at("offset");
-    r.image.size = j.at("size");
+// A count of rows or bytes. No product of two of them and an element's size overflows.
+int64_t count(const json& j, const char* key, int64_t least = 0, int64_t most = int64_t{1} << 40) {
+  const int64_t n = j.at(key);
+  if (n < least || n > most) fail("\"{}\" is {}; expected {} … {}", key, n, least, most);
+  return n;
+}
+
+// The name of a file of this folder: a shard elsewhere is no shard of this index.
+std::string file_name(const json& j, const char* key) {
+  const std::string name = j.at(key);
+  if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
+    fail("\"{}\" is \"{}\"; expected the name of a file in this folder", key, name);
+  return name;
+}
+
+void read_side(const json& all, IndexSide& side, int64_t shard_rows) {
+  const auto found = all.find(side.name);
+  if (found == all.end()) return;
+  side.asked = true;
+  side.inputs = count(*found, "inputs");
+  for (const json& j : found->at("shards")) {
+    ShardInfo s;
+    s.features = file_name(j, "features");
+    s.records = file_name(j, "records");
+    s.rows = count(j, "rows");
+    s.records_bytes = count(j, "records_bytes");
+    s.skipped = count(j, "skipped");
+    if (s.skipped > 0) s.skipped_records = file_name(j, "skipped_records");
+    if (s.rows + s.skipped > shard_rows)
+      fail("{}: has {} rows; expected at most \"shard_rows\", {}", s.features, s.rows + s.skipped,
+           shard_rows);
+    side.shards.push_back(std::move(s));
   }
-  r.captions = j.at("captions").get<std::vector<std::string>>();
-  return r;
 }
 
-const std::string& metadata(const SafeTensors& file, const char* key) {
-  const auto it = file.metadata().find(key);
-  if (it == file.metadata().end())
-    fail("{}: its metadata has no \"{}\"; expected a file of `mome embed`", file.path(), key);
-  return it->second;
-}
-
-void check_checkpoint(const SafeTensors& file, const Retriever& r) {
-  const std::string theirs = metadata(file, kFingerprint),
-                    ours = checkpoint_fingerprint(r.checkpoint);
-  if (theirs == ours) return;
-  const auto named = file.metadata().find("checkpoint");
-  fail(
-      "{}: was made by another checkpoint ({}, fingerprint {}) than {} (fingerprint {}); features "
-      "of two models cannot be compared: run `mome embed` with this one",
-      file.path(), named == file.metadata().end() ? "unknown" : named->second, theirs, r.checkpoint,
-      ours);
-}
-
-// Copies tensor `name`: [n, dim], or [n] for dim = 0.
 template <class T>
-std::vector<T> column(const SafeTensors& file, const char* name, const char* dtype, int64_t dim) {
-  const auto* t = file.find(name);
-  if (!t) fail("{}: has no tensor \"{}\"; run `mome embed` with --what both", file.path(), name);
-  const bool shaped = dim > 0 ? t->shape.size() == 2 && t->shape[1] == dim : t->shape.size() == 1;
-  if (t->dtype != dtype || !shaped)
-    fail("{}: tensor \"{}\" is {} [{}]; expected {} {}", file.path(), name, t->dtype,
-         fmt::join(t->shape, ", "), dtype,
-         dim > 0 ? fmt::format("[.., {}], the width of this checkpoint's features", dim) : "[..]");
-  std::vector<T> out(static_cast<size_t>(t->elements));
-  std::memcpy(out.data(), t->data, t->bytes);
-  return out;
+T one_of(const json& all, const char* key, const char* a, T if_a, const char* b, T if_b) {
+  const std::string value = all.at(key);
+  if (value != a && value != b)
+    fail("\"{}\" is \"{}\"; expected \"{}\" or \"{}\"", key, value, a, b);
+  return value == a ? if_a : if_b;
+}
+
+IndexInfo from_json(const json& j) {
+  if (!j.is_object() || j.value("format", json()) != kFormat)
+    fail("is no index of `mome embed` (\"format\": \"{}\")", kFormat);
+  IndexInfo index;
+  index.checkpoint = j.at("checkpoint");
+  index.fingerprint = j.at("checkpoint_fingerprint");
+  index.source = j.at("source");
+  index.split = j.at("split");
+  index.records = j.at("records_fingerprint");
+  index.files =
+      one_of(j, "files", "safetensors", FeatureFormat::kSafetensors, "npy", FeatureFormat::kNpy);
+  index.dtype = one_of(j, "dtype", "f32", DType::kF32, "f16", DType::kF16);
+  index.dim = count(j, "dim", 1, 1 << 20);
+  index.shard_rows = count(j, "shard_rows", 1);
+  index.complete = j.at("complete");
+  read_side(j, index.images, index.shard_rows);
+  read_side(j, index.texts, index.shard_rows);
+  return index;
 }
 
 }  // namespace
 
-std::string checkpoint_fingerprint(const std::string& path) {
-  const SafeTensors file(path);
-  const auto& tensors = file.tensors();
-  std::vector<uint64_t> values(tensors.size());
-  parallel_chunks(int64_t(tensors.size()), 1, [&](int64_t i, int64_t) {
-    const auto& t = tensors[size_t(i)];
-    values[size_t(i)] = hash64({reinterpret_cast<const char*>(t.data), t.bytes});
-  });
-  std::string all;
-  for (const auto& [key, value] : file.metadata()) all += fmt::format("{}={}\n", key, value);
-  for (size_t i = 0; i < tensors.size(); ++i)
-    all += fmt::format("{} {} [{}] {:016x}\n", tensors[i].name, tensors[i].dtype,
-                       fmt::join(tensors[i].shape, ", "), values[i]);
-  return fmt::format("{:016x}", hash64(all));
+int64_t IndexSide::rows() const {
+  int64_t n = 0;
+  for (const ShardInfo& s : shards) n += s.rows;
+  return n;
 }
 
-FeatureIndex make_index(Retriever& r, Dataset dataset, bool images, bool texts, double max_bad) {
-  FeatureIndex index;
-  index.dataset = std::move(dataset);
-  const std::vector<int32_t> pictures = all_records(index.dataset);
-  const std::vector<TextRef> captions = all_captions(index.dataset);
-  const int64_t before = images ? int64_t(pictures.size()) : 0;
-  Progress progress("embedding", before + (texts ? int64_t(captions.size()) : 0));
-  EvalReader reader(
-      index.dataset, &r.words,
-      r.reader_options(max_bad, [&](const std::string& line) { progress.note(line); }));
-  if (images)
-    index.images = image_features(*r.model, reader, pictures, r.arena, index.image_record,
-                                  [&](int64_t done) { progress.update(done); });
-  if (texts) {
-    index.texts = text_features(*r.model, reader, captions, r.arena,
-                                [&](int64_t done) { progress.update(before + done); });
-    for (const TextRef& t : captions) index.text_record.push_back(t.record);
-  }
-  return index;
+int64_t IndexSide::skipped() const {
+  int64_t n = 0;
+  for (const ShardInfo& s : shards) n += s.skipped;
+  return n;
 }
 
-void save_index(const std::string& path, const FeatureIndex& index, const Retriever& r, bool images,
-                bool texts) {
-  const int64_t dim = r.model->config().features();
-  const std::vector<int64_t> image_record(index.image_record.begin(), index.image_record.end()),
-      text_record(index.text_record.begin(), index.text_record.end());
-  std::vector<TensorEntry> tensors;
-  const auto add = [&](const char* features, const char* record, const std::vector<float>& f,
-                       const std::vector<int64_t>& of) {
-    tensors.push_back({features, "F32", {int64_t(of.size()), dim}, f.data()});
-    tensors.push_back({record, "I64", {int64_t(of.size())}, of.data()});
-  };
-  if (images) add("image_features", "image_record", index.images, image_record);
-  if (texts) add("text_features", "text_record", index.texts, text_record);
-  nlohmann::ordered_json records = nlohmann::ordered_json::array();
-  for (const Record& record : index.dataset.records) records.push_back(to_json(record));
-  write_safetensors(
-      path, tensors,
-      {{"records", records.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)},
-       {"source", index.dataset.source},
-       {"checkpoint", r.checkpoint},
-       {kFingerprint, checkpoint_fingerprint(r.checkpoint)}});
+const char* IndexInfo::what() const {
+  return images.asked && texts.asked ? "both" : images.asked ? "images" : "texts";
 }
 
-FeatureIndex load_index(const std::string& path, const Retriever& r, bool images) {
-  const SafeTensors file(path);
-  FeatureIndex index;
-  index.dataset.source = path;
-  const std::string& records = metadata(file, "records");
+int64_t IndexInfo::shard_count(const IndexSide& side) const {
+  return chunk_count(side.inputs, shard_rows);
+}
+
+std::string in_folder(const std::string& folder, const std::string& name) {
+  return (fs::path(folder) / name).string();
+}
+
+bool has_index(const std::string& folder) {
+  std::error_code ignored;
+  return fs::exists(in_folder(folder, "index.json"), ignored);
+}
+
+IndexInfo read_index(const std::string& folder) {
+  std::error_code error;
+  const fs::file_status status = fs::status(folder, error);
+  if (status.type() == fs::file_type::not_found) fail("{}: there is no such folder", folder);
+  if (status.type() == fs::file_type::none) fail("{}: {}", folder, error.message());
+  if (!fs::is_directory(status))
+    fail("{}: is a file; expected a folder that `mome embed` wrote", folder);
+  const std::string path = in_folder(folder, "index.json");
+  const auto found = fs::status(path, error);
+  if (found.type() == fs::file_type::not_found)
+    fail("{}: has no index.json; expected a folder that `mome embed` wrote", folder);
+  const std::string text = read_file(path);
   try {
-    for (const auto& j : nlohmann::json::parse(records))
-      index.dataset.records.push_back(from_json(j));
-  } catch (const nlohmann::json::exception& e) {
-    fail("{}: metadata \"records\": {}", path, e.what());
+    return from_json(json::parse(text));
+  } catch (const json::exception& e) {
+    fail("{}: {}", path, e.what());
+  } catch (const Error& e) {
+    fail("{}: {}", path, e.what());
   }
-  check_checkpoint(file, r);
-  const int64_t dim = r.model->config().features();
-  std::vector<float>& features = images ? index.images : index.texts;
-  features = column<float>(file, images ? "image_features" : "text_features", "F32", dim);
-  const auto record = column<int64_t>(file, images ? "image_record" : "text_record", "I64", 0);
-  if (record.size() * size_t(dim) != features.size())
-    fail("{}: features and records differ in number", path);
-  for (int64_t i : record) {
-    if (i < 0 || i >= int64_t(index.dataset.records.size()))
-      fail("{}: names record {} of {}", path, i, index.dataset.records.size());
-    (images ? index.image_record : index.text_record).push_back(int32_t(i));
-  }
-  return index;
+}
+
+void write_index(const std::string& folder, const IndexInfo& index) {
+  ordered_json j = {{"format", kFormat},
+                    {"checkpoint", index.checkpoint},
+                    {"checkpoint_fingerprint", index.fingerprint},
+                    {"source", index.source},
+                    {"split", index.split},
+                    {"records_fingerprint", index.records},
+                    {"what", index.what()},
+                    {"files", file_ending(index.files)},
+                    {"dtype", dtype_name(index.dtype)},
+                    {"dim", index.dim},
+                    {"shard_rows", index.shard_rows},
+                    {"complete", index.complete}};
+  for (const IndexSide* side : {&index.images, &index.texts})
+    if (side->asked) j[side->name] = to_json(*side);
+  write_file_atomic(in_folder(folder, "index.json"),
+                    j.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+ShardInfo name_shard(const IndexInfo& index, const IndexSide& side, int64_t s) {
+  const std::string stem = fmt::format("{}-{:05}", side.name, s);
+  ShardInfo shard;
+  shard.features = fmt::format("{}.{}", stem, file_ending(index.files));
+  shard.records = stem + ".jsonl";
+  shard.skipped_records = stem + ".skipped.jsonl";
+  return shard;
+}
+
+std::pair<FeatureFile, RecordFile> open_shard(const std::string& folder, const IndexInfo& index,
+                                              const ShardInfo& shard) {
+  return {FeatureFile(in_folder(folder, shard.features), index.files, index.dtype, shard.rows,
+                      index.dim),
+          RecordFile(in_folder(folder, shard.records), shard.rows, shard.records_bytes)};
 }
 
 }  // namespace mome

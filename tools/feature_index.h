@@ -1,36 +1,69 @@
-// Features of a data set's pictures and texts with the records that they belong to: what `mome
-// embed` keeps in a file and what `mome search` looks through.
+// The index of a folder of features: index.json, which says what `mome embed` was asked for and
+// which shards are whole. It is written anew, atomically, after every shard.
+//
+//   {"format": "mome-features-1", "checkpoint", "checkpoint_fingerprint", "source", "split",
+//    "records_fingerprint", "what": "images", "texts" or "both", "files": "safetensors" or "npy",
+//    "dtype": "f32" or "f16", "dim": D, "shard_rows": R, "complete": whether all shards are there,
+//    "images": {"inputs": how many there are to embed, "rows", "skipped",
+//               "shards": [{"features": file, "rows", "records": file, "records_bytes",
+//                           "skipped": broken pictures, "skipped_records": file, if any}, ..]},
+//    "texts": likewise}
+//
+// Shard s holds what could be read of inputs s R … (s + 1) R - 1: its rows are R less the skipped.
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "tools/retriever.h"
+#include "tools/feature_shard.h"
 
 namespace mome {
 
-struct FeatureIndex {
-  Dataset dataset;
-  std::vector<float> images, texts;                // [N, D] and [M, D]
-  std::vector<int32_t> image_record, text_record;  // [N] and [M]
+struct ShardInfo {
+  std::string features, records, skipped_records;  // names of files within the folder
+  int64_t rows = 0, records_bytes = 0, skipped = 0;
 };
 
-/// Embeds all pictures, all captions, or both, with a line of progress on standard error. At most
-/// max_bad of the pictures may be broken (EvalReader).
-FeatureIndex make_index(Retriever& r, Dataset dataset, bool images, bool texts, double max_bad);
+struct IndexSide {
+  std::string name;  // "images" or "texts"
+  bool asked = false;
+  int64_t inputs = 0;
+  std::vector<ShardInfo> shards;  // those that are whole
 
-/// Writes safetensors: image_features [N, D] F32, image_record [N] I64, text_features [M, D],
-/// text_record [M]; in the metadata the records as JSON (paths absolute, members of archives by
-/// name, offset and size), and the checkpoint's fingerprint.
-void save_index(const std::string& path, const FeatureIndex& index, const Retriever& r, bool images,
-                bool texts);
+  int64_t rows() const;
+  int64_t skipped() const;
+};
 
-/// Reads the pictures' or the texts' side of such a file. Throws Error if the file is no index, if
-/// another checkpoint made it, or if the checkpoint's features have another width.
-FeatureIndex load_index(const std::string& path, const Retriever& r, bool images);
+struct IndexInfo {
+  std::string checkpoint, fingerprint, source, split;
+  std::string records;  // fingerprint of the data set's records
+  FeatureFormat files = FeatureFormat::kSafetensors;
+  DType dtype = DType::kF32;
+  int64_t dim = 0, shard_rows = 0;
+  bool complete = false;
+  IndexSide images{"images", false, 0, {}}, texts{"texts", false, 0, {}};
 
-/// A hash of all that a checkpoint holds (metadata, names, shapes, values), as 16 hex digits; the
-/// same for a copy under another name.
-std::string checkpoint_fingerprint(const std::string& path);
+  IndexSide& side(bool of_images) { return of_images ? images : texts; }
+  const IndexSide& side(bool of_images) const { return of_images ? images : texts; }
+  /// "images", "texts" or "both".
+  const char* what() const;
+  int64_t shard_count(const IndexSide& side) const;  // when it is complete
+};
+
+/// Whether the folder has an index.json.
+bool has_index(const std::string& folder);
+/// Errors name the folder or index.json and what is wrong with it.
+IndexInfo read_index(const std::string& folder);
+void write_index(const std::string& folder, const IndexInfo& index);
+
+/// Names of the files of shard number s.
+ShardInfo name_shard(const IndexInfo& index, const IndexSide& side, int64_t s);
+
+/// Opens a shard's files. Error that names the file that is missing, cut short or of another shape.
+std::pair<FeatureFile, RecordFile> open_shard(const std::string& folder, const IndexInfo& index,
+                                              const ShardInfo& shard);
+
+std::string in_folder(const std::string& folder, const std::string& name);
 
 }  // namespace mome

@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
   mome::add_evaluate_command(app);
   mome::add_embed_command(app);
   mome::add_search_command(app);
+  mome::add_serve_command(app);
   mome::add_config_command(app);
   mome::add_trace_command(app);
   mome::add_info_command(app);

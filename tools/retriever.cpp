@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "tools/fingerprint.h"
+
 namespace mome {
 
 EvalOptions reader_options(const ModelConfig& config, double max_bad, LogFunction log) {
@@ -11,6 +13,11 @@ EvalOptions reader_options(const ModelConfig& config, double max_bad, LogFunctio
   o.max_bad = max_bad;
   o.log = log ? std::move(log) : [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   return o;
+}
+
+const std::string& Retriever::fingerprint() const {
+  if (known_fingerprint.empty()) known_fingerprint = checkpoint_fingerprint(checkpoint);
+  return known_fingerprint;
 }
 
 EvalOptions Retriever::reader_options(double max_bad, LogFunction log) const {
@@ -45,6 +52,15 @@ Dataset open_and_tell(const std::string& source, const std::string& split,
   Dataset dataset = open_dataset(source, split, options);
   for (const std::string& problem : dataset.problems) fmt::print(stderr, "skipped {}\n", problem);
   return dataset;
+}
+
+Record record_of(const Dataset& dataset, const TextRef& text) {
+  const Record& whole = dataset.records[size_t(text.record)];
+  Record r;
+  r.key = whole.key;
+  r.image = whole.image;
+  r.captions.push_back(whole.captions[size_t(text.caption)]);
+  return r;
 }
 
 }  // namespace mome

@@ -1,4 +1,4 @@
-// A trained dual encoder with its vocabulary: what evaluate, embed and search begin with.
+// A trained dual encoder with its vocabulary: what evaluate, embed, search and serve begin with.
 #pragma once
 #include <memory>
 #include <string>
@@ -15,6 +15,10 @@ struct Retriever {
   std::unique_ptr<MomeModel> model;
   WordPiece words;
   Arena arena;
+  mutable std::string known_fingerprint = {};
+
+  /// Of the checkpoint (checkpoint_fingerprint); the file is read once.
+  const std::string& fingerprint() const;
 
   /// `log` is told of pictures that are skipped; empty: they are named on standard error.
   EvalOptions reader_options(double max_bad, LogFunction log = {}) const;
@@ -34,5 +38,8 @@ std::unique_ptr<Retriever> open_retriever(const std::string& checkpoint,
 /// open_dataset, with the records that are skipped named on standard error.
 Dataset open_and_tell(const std::string& source, const std::string& split,
                       const DatasetOptions& options);
+
+/// A caption as a record of its own: its record's key and image, and this text alone.
+Record record_of(const Dataset& dataset, const TextRef& text);
 
 }  // namespace mome

@@ -1,7 +1,6 @@
 #include "models/evaluation/retrieval.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/common/gemm.h"
 #include "kernels/common/parallel.h"
@@ -154,23 +153,6 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
   result.chance = chance(texts, images, images_of_text, text_asked, result.texts);
   result.chance_image_to_text = chance(images, texts, texts_of_image, image_asked, result.images);
   return result;
-}
-
-std::vector<std::pair<int32_t, float>> nearest(int64_t count, int64_t dim, const float* features,
-                                               const float* query, int64_t k) {
-  std::vector<float> score(static_cast<size_t>(count));
-  gemm<float>(cpu, Trans::kNo, Trans::kNo, count, 1, dim, 1, features, dim, query, 1, 0,
-              score.data(), 1);
-  std::vector<int32_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  k = std::min(k, count);
-  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    return score[size_t(a)] > score[size_t(b)] || (score[size_t(a)] == score[size_t(b)] && a < b);
-  });
-  std::vector<std::pair<int32_t, float>> out;
-  for (int64_t i = 0; i < k; ++i)
-    out.emplace_back(order[size_t(i)], score[size_t(order[size_t(i)])]);
-  return out;
 }
 
 }  // namespace mome

@@ -40,8 +40,4 @@ RetrievalResult retrieval(int64_t images, int64_t texts, int64_t dim, const floa
                           const std::vector<uint8_t>& image_asked = {},
                           const std::vector<uint8_t>& text_asked = {});
 
-/// The k best rows of `features` [N, D] for one query [D]: indices, best first.
-std::vector<std::pair<int32_t, float>> nearest(int64_t count, int64_t dim, const float* features,
-                                               const float* query, int64_t k);
-
 }  // namespace mome

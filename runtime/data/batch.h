@@ -1,6 +1,7 @@
 // What loaders hand to a training or evaluation step.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "runtime/data/hash.h"

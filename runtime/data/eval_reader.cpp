@@ -86,21 +86,34 @@ Batch EvalReader::texts(std::span<const TextRef> texts) const {
   return batch;
 }
 
-Batch EvalReader::pairs(std::span<const TextRef> texts) {
-  // Each image is decoded and resized once, however many of its captions are asked for.
-  std::vector<int32_t> distinct;
-  for (const TextRef& text : texts) distinct.push_back(text.record);
+std::vector<int32_t> EvalReader::distinct_images(std::span<const int32_t> records,
+                                                 Batch& gallery) {
+  std::vector<int32_t> distinct(records.begin(), records.end());
   std::sort(distinct.begin(), distinct.end());
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  const Batch gallery = images(distinct);
+  gallery = images(distinct);
+  std::vector<int32_t> where;
+  for (const int32_t record : records) {
+    const auto at = std::lower_bound(gallery.records.begin(), gallery.records.end(), record);
+    const bool there = at != gallery.records.end() && *at == record;
+    where.push_back(there ? int32_t(at - gallery.records.begin()) : -1);
+  }
+  return where;
+}
+
+Batch EvalReader::pairs(std::span<const TextRef> texts) {
+  // Each image is decoded and resized once, however many of its captions are asked for.
+  std::vector<int32_t> records;
+  for (const TextRef& text : texts) records.push_back(text.record);
+  Batch gallery;
+  const std::vector<int32_t> where = distinct_images(records, gallery);
   std::vector<TextRef> kept;
   std::vector<uint8_t> pixels;
   const int64_t bytes = int64_t(options_.image_size) * options_.image_size * 3;
-  for (const TextRef& text : texts) {
-    const auto at = std::lower_bound(gallery.records.begin(), gallery.records.end(), text.record);
-    if (at == gallery.records.end() || *at != text.record) continue;
-    kept.push_back(text);
-    const auto from = gallery.images.begin() + (at - gallery.records.begin()) * bytes;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (where[i] < 0) continue;
+    kept.push_back(texts[i]);
+    const auto from = gallery.images.begin() + where[i] * bytes;
     pixels.insert(pixels.end(), from, from + bytes);
   }
   Batch batch = this->texts(kept);

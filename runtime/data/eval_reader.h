@@ -40,6 +40,9 @@ class EvalReader {
   EvalReader(const Dataset& dataset, const WordPiece* wordpiece, const EvalOptions& options);
 
   Batch images(std::span<const int32_t> records);
+  /// The same for records of which some may be alike: each distinct one is read once, into
+  /// `gallery`. Returns where in it records[i] is, or -1 if its image cannot be decoded.
+  std::vector<int32_t> distinct_images(std::span<const int32_t> records, Batch& gallery);
   Batch texts(std::span<const TextRef> texts) const;
   /// Each text with its record's image.
   Batch pairs(std::span<const TextRef> texts);

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
-#include "runtime/data/collector.h"
+#include "runtime/data/trim.h"
 
 namespace mome {
 using nlohmann::json;
@@ -32,6 +32,21 @@ std::vector<std::string> list_field(const json& object, const char* name) {
   return out;
 }
 
+int64_t int_field(const json& object, const char* name) {
+  const auto it = object.find(name);
+  if (it == object.end()) fail("no \"{}\"; expected a whole number", name);
+  if (!it->is_number_integer()) {
+    fail("\"{}\" is {}; expected a whole number", name,
+         it->dump(-1, ' ', true, json::error_handler_t::replace));
+  }
+  return it->get<int64_t>();
+}
+
+std::string json_message(const std::string& what) {
+  const size_t tag = what.find("] ");
+  return tag == std::string::npos ? what : what.substr(tag + 2);
+}
+
 json parse_json(const std::string& text, const std::vector<std::string>& drop) {
   try {
     if (drop.empty()) return json::parse(text);
@@ -40,11 +55,7 @@ json parse_json(const std::string& text, const std::vector<std::string>& drop) {
              std::find(drop.begin(), drop.end(), key.get_ref<const std::string&>()) == drop.end();
     });
   } catch (const json::exception& e) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": the tag says
-    // nothing.
-    const std::string what = e.what();
-    const size_t tag = what.find("] ");
-    throw Error(tag == std::string::npos ? what : what.substr(tag + 2));
+    throw Error(json_message(e.what()));
   }
 }
 

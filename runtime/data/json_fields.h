@@ -1,5 +1,6 @@
 // Fields of a record as JSON: shared by JSON lines and the .json members of WebDataset shards.
 #pragma once
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -15,6 +16,12 @@ std::string string_field(const nlohmann::json& object, const char* name);
 /// The field `name`, a list of strings, trimmed and without blank ones; empty if there is none.
 /// Throws Error likewise.
 std::vector<std::string> list_field(const nlohmann::json& object, const char* name);
+
+/// The field `name`, a whole number. Throws Error likewise, and if there is none.
+int64_t int_field(const nlohmann::json& object, const char* name);
+
+/// What a json::exception says, without its tag ("[json.exception.parse_error.101] ").
+std::string json_message(const std::string& what);
 
 /// Parses JSON text. Throws Error that says line, column and what was expected. `drop` names keys
 /// whose values are skipped while parsing: Karpathy's token lists are most of its 144 MB.

@@ -14,7 +14,6 @@ const Dataset& checked(const Dataset& dataset, const WordPiece* wordpiece,
   MOME_CHECK(options.batch >= 1 && options.threads >= 1 && options.image_size >= 1);
   MOME_CHECK(options.images || options.texts);
   MOME_CHECK(wordpiece || !options.texts);
-  check_augmentation(options.augmentation);
   if (dataset.records.empty()) fail("{}: no records to train on", dataset.source);
   for (const Record& record : dataset.records) {
     if (options.texts && record.captions.empty() && record.keywords.empty()) {
@@ -29,6 +28,8 @@ std::vector<std::string> checked(std::vector<std::string> lines) {
   if (lines.empty()) fail("no text to train on; expected one sample a line");
   return lines;
 }
+
+std::vector<int32_t> one_picture(int32_t record) { return {record}; }
 
 LoaderOptions text_only(LoaderOptions options) {
   MOME_CHECK(options.batch >= 1 && options.threads >= 1);
@@ -48,7 +49,7 @@ void pack_texts(const std::vector<std::vector<int32_t>>& texts, Batch& batch) {
   }
 }
 
-LoaderSlot::LoaderSlot(const LoaderOptions& options)
+LoaderSlot::LoaderSlot(const LoaderOptions& options, int pictures)
     : texts(options.texts ? options.batch : 0), bad(options.batch) {
   batch.size = options.batch;
   batch.records.resize(options.batch);
@@ -56,7 +57,14 @@ LoaderSlot::LoaderSlot(const LoaderOptions& options)
   if (options.texts) batch.caption_ids.resize(options.batch);
   if (!options.images) return;
   batch.image_size = options.image_size;
-  batch.images.resize(size_t(options.batch) * options.image_size * options.image_size * 3);
+  batch.images.resize(size_t(pictures) * options.batch * options.image_size *
+                      options.image_size * 3);
+}
+
+TrainingImageOptions image_options(const LoaderOptions& options) {
+  return {options.image_size, options.seed,
+          options.augmentation, options.max_bad,
+          options.images ? options.cache_mib : 0, options.log};
 }
 
 PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
@@ -65,38 +73,21 @@ PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
       wordpiece_(wordpiece),
       options_(options),
       order_(int64_t(dataset.records.size()), options.seed),
-      store_(dataset, options.images ? options.cache_mib : 0),
-      bad_(dataset, options.max_bad, options.log),
+      images_(dataset, image_options(options)),
       slots_(Prefetcher::kSlots, LoaderSlot(options)),
       prefetcher_(options.batch, options.threads, first_step,
                   [this](int64_t step, int i, int slot) { make(step, i, slots_[slot]); }) {}
-
-// Returns the record whose image it became, or -1 if more are bad than may be.
-int32_t PairLoader::make_image(int32_t record, uint64_t epoch, int i, LoaderSlot& slot) {
-  const int32_t n = int32_t(dataset_.records.size());
-  for (int64_t tries = 0; tries <= bad_.limit(); ++tries) {
-    const int32_t candidate = int32_t((record + tries) % n);
-    std::shared_ptr<const Image> image;
-    try {
-      image = store_.get(candidate);
-    } catch (const Error& e) {
-      slot.bad[i].push_back({candidate, e.what()});
-      continue;
-    }
-    RandomStream random(options_.seed, epoch, Purpose::kAugment, uint64_t(record));
-    const Image made = augment(*image, options_.image_size, options_.augmentation, random);
-    std::copy(made.pixels.begin(), made.pixels.end(),
-              slot.batch.images.begin() + int64_t(i) * int64_t(made.pixels.size()));
-    return candidate;
-  }
-  return -1;
-}
 
 void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
   const auto [epoch, drawn] = order_.at(step * options_.batch + i);
   slot.bad[i].clear();
   int32_t record = drawn;
-  if (options_.images) record = make_image(drawn, epoch, i, slot);
+  if (options_.images) {
+    const size_t bytes = slot.batch.images.size() / slot.batch.size;
+    uint8_t* const to[1] = {slot.batch.images.data() + size_t(i) * bytes};
+    record = images_.fill(drawn, int32_t(dataset_.records.size()), epoch, one_picture, to,
+                          slot.bad[i]);
+  }
   if (record < 0) return;  // next() fails: what was tried is past the limit
   const Record& r = dataset_.records[record];
   slot.batch.records[i] = record;
@@ -109,10 +100,7 @@ void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
 
 const Batch& PairLoader::next() {
   LoaderSlot& slot = slots_[prefetcher_.next() % Prefetcher::kSlots];
-  // Told here, in the samples' order: when a worker met them is chance.
-  for (const auto& sample : slot.bad) {
-    for (const BadImage& bad : sample) bad_.note(bad);
-  }
+  images_.note(slot.bad);
   if (options_.texts) pack_texts(slot.texts, slot.batch);
   return slot.batch;
 }

@@ -7,9 +7,9 @@
 
 #include "runtime/data/bad_images.h"
 #include "runtime/data/batch.h"
-#include "runtime/data/image_store.h"
 #include "runtime/data/order.h"
 #include "runtime/data/prefetcher.h"
+#include "runtime/data/training_images.h"
 #include "runtime/image/augment.h"
 #include "runtime/text/wordpiece.h"
 
@@ -31,12 +31,16 @@ struct LoaderOptions {
 
 /// A batch in the making, with what its samples left for next() to put together.
 struct LoaderSlot {
-  explicit LoaderSlot(const LoaderOptions& options);
+  /// Room for `pictures` images a sample.
+  explicit LoaderSlot(const LoaderOptions& options, int pictures = 1);
 
   Batch batch;
   std::vector<std::vector<int32_t>> texts;  // [B]
   std::vector<std::vector<BadImage>> bad;   // [B]: records tried in vain
 };
+
+/// What of the options concerns the pictures.
+TrainingImageOptions image_options(const LoaderOptions& options);
 
 /// Batches of image-text pairs (or of one of the two): sample g = step * B + i is the record of
 /// SampleOrder, with a caption and an augmentation drawn anew each epoch. A record whose image
@@ -52,18 +56,16 @@ class PairLoader {
   /// more than max_bad of the images cannot be decoded.
   const Batch& next();
 
-  int64_t bad_images() const { return bad_.count(); }
+  int64_t bad_images() const { return images_.bad_images(); }
 
  private:
   void make(int64_t step, int i, LoaderSlot& slot);
-  int32_t make_image(int32_t record, uint64_t epoch, int i, LoaderSlot& slot);
 
   const Dataset& dataset_;
   const WordPiece* wordpiece_;
   const LoaderOptions options_;
   SampleOrder order_;
-  ImageStore store_;
-  BadImages bad_;
+  TrainingImages images_;
   std::vector<LoaderSlot> slots_;
   Prefetcher prefetcher_;  // last: its threads use all of the above
 };

@@ -1,5 +1,6 @@
 // Names of image files, and where they start from.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,17 @@ std::string join_path(const std::string& root, const std::string& file);
 /// `images` in it.
 std::vector<std::string> json_roots(const std::string& file, const std::string& image_root);
 
+/// The first of `layouts` ways to name `files` files, name(layout, file), by which one of the first
+/// files is there, or else 0.
+size_t choose_layout(size_t layouts, size_t files,
+                     const std::function<std::string(size_t, size_t)>& name);
+
 /// The first of `roots` below which one of the first files lies, or else the first of all.
 std::string choose_root(const std::vector<std::string>& roots,
                         const std::vector<std::string>& files);
+
+/// Every image file below the folder, relative to it, sorted; links are followed. Throws Error if
+/// the folder cannot be listed.
+std::vector<std::string> list_images(const std::string& folder);
 
 }  // namespace mome

@@ -12,19 +12,9 @@ namespace mome {
 using nlohmann::json;
 namespace {
 
-int64_t id_field(const json& object, const char* name) {
-  const auto it = object.find(name);
-  if (it == object.end()) fail("no \"{}\"; expected a whole number", name);
-  if (!it->is_number_integer()) {
-    fail("\"{}\" is {}; expected a whole number", name,
-         it->dump(-1, ' ', true, json::error_handler_t::replace));
-  }
-  return it->get<int64_t>();
-}
-
 Record parse_image(const json& object, int64_t& id) {
   if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
-  id = id_field(object, "id");
+  id = int_field(object, "id");
   Record record;
   record.key = string_field(object, "file_name");
   if (record.key.empty()) fail("no \"file_name\"; expected a file's name");
@@ -57,7 +47,7 @@ void read_coco(const json& root, const std::string& file, const std::string& ima
     const std::string place = fmt::format("{}: annotations[{}]", file, number++);
     try {
       if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
-      const int64_t id = id_field(object, "image_id");
+      const int64_t id = int_field(object, "image_id");
       std::string caption = string_field(object, "caption");
       if (caption.empty()) fail("no \"caption\"; expected a string that is not blank");
       const auto it = by_id.find(id);

@@ -1,7 +1,7 @@
 #include <fstream>
 
 #include "runtime/core/error.h"
-#include "runtime/data/collector.h"
+#include "runtime/data/trim.h"
 
 namespace mome {
 

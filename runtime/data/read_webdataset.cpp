@@ -11,6 +11,7 @@
 #include "runtime/data/readers.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/tar.h"
+#include "runtime/data/trim.h"
 
 namespace mome {
 namespace {

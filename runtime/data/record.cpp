@@ -4,10 +4,16 @@
 
 #include <filesystem>
 
+#include "runtime/data/hash.h"
+
 namespace mome {
 
 std::string image_name(const ImageRef& image) {
   return image.member.empty() ? image.file : fmt::format("{}: {}", image.file, image.member);
+}
+
+int64_t image_id(const ImageRef& image) {
+  return int64_t(hash64(fmt::format("{}\n{}", image.file, image.offset)));
 }
 
 std::string image_identity(const ImageRef& image) {

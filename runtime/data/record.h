@@ -22,6 +22,9 @@ std::string image_name(const ImageRef& image);
 /// different for two members of one archive.
 std::string image_identity(const ImageRef& image);
 
+/// A number that is equal for two names of the same bytes as the source spells them.
+int64_t image_id(const ImageRef& image);
+
 struct Record {
   std::string key;  // short name for people: file name, or WebDataset key
   ImageRef image;

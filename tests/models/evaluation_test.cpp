@@ -103,17 +103,6 @@ TEST(Retrieval, ChanceAndEdges) {
   EXPECT_NEAR(c.chance.r5, 0.5 * (5.0 / 20 + 1 - (15.0 * 14) / (20.0 * 19)), 1e-12);
 }
 
-TEST(Retrieval, Nearest) {
-  const std::vector<float> f = {1, 0, 0, 1, 2, 0, 2, 0};
-  const std::vector<float> q = {1, 0};
-  const auto n = nearest(4, 2, f.data(), q.data(), 3);
-  ASSERT_EQ(n.size(), 3u);
-  EXPECT_EQ(n[0].first, 2);  // of equals the first
-  EXPECT_EQ(n[1].first, 3);
-  EXPECT_EQ(n[2].first, 0);
-  EXPECT_EQ(nearest(4, 2, f.data(), q.data(), 9).size(), 4u);
-}
-
 TEST(Fusion, BatchesEqualOneSequenceAtATime) {
   ModelConfig c;
   c.image_size = 16, c.patch = 8, c.width = 16, c.heads = 2, c.layers = 3, c.vl_from = 1,

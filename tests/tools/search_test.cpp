@@ -1,107 +1,8 @@
-// `mome embed` and `mome search` on a model of random weights: what is found, how it is named and
-// marked, and what is refused.
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <set>
-
-#include "models/stages/checkpoint.h"
-#include "runtime/data/tar.h"
-#include "runtime/io/safetensors.h"
-#include "tests/runtime/data_files.h"
-#include "tests/tools/program.h"
+// `mome search`: what is found, how it is named and marked, and what is refused.
+#include "tests/tools/search_fixture.h"
 
 namespace mome {
 namespace {
-
-using nlohmann::json;
-namespace fs = std::filesystem;
-
-class SearchTest : public ProgramTest {
- protected:
-  static constexpr int kPictures = 12;  // every third is of split "test"
-
-  void SetUp() override {
-    ProgramTest::SetUp();
-    std::ofstream vocabulary(path("vocab.txt"));
-    for (const char* t : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue",
-                          "cat", "dog", "bird"})
-      vocabulary << t << "\n";
-    std::ofstream lines(path("pairs.jsonl"));
-    TarWriter tar(path("pairs.tar"));
-    for (int i = 0; i < kPictures; ++i) {
-      const std::string png = numbered_png(i);
-      const char* colours[] = {"red", "green", "blue"};
-      const char* animals[] = {"cat", "dog", "bird"};
-      const std::string caption = fmt::format("a {} {}", colours[i % 3], animals[i / 3 % 3]);
-      const json fields = {{"captions", {caption}}, {"split", i % 3 ? "train" : "test"}};
-      json line = fields;
-      line["image"] = fmt::format("{}.png", i);
-      write_file_atomic(path(fmt::format("{}.png", i)), png);
-      lines << line.dump() << "\n";
-      tar.add(fmt::format("{:04}.png", i), png);
-      tar.add(fmt::format("{:04}.json", i), fields.dump());
-    }
-    tar.finish();
-    checkpoint_ = save_model("model", 1, ModelParts::stage_pairs());
-  }
-
-  std::string save_model(const std::string& name, uint64_t seed, const ModelParts& parts,
-                         int64_t width = 16) const {
-    ModelConfig c;
-    c.image_size = 16, c.patch = 8, c.width = width, c.heads = 2, c.layers = 2, c.vl_from = 1;
-    c.text_length = 6, c.vocabulary = 12, c.init_std = 0.5;
-    MomeModel model(c, parts);
-    model.parameters().initialize(seed);
-    save_weights(model, path(name + ".safetensors"), false, {});
-    return path(name + ".safetensors");
-  }
-
-  Result run(const std::string& command, std::vector<std::string> more,
-             const std::string& checkpoint = "") {
-    std::vector<std::string> all = {command, "--checkpoint",
-                                    checkpoint.empty() ? checkpoint_ : checkpoint, "--vocabulary",
-                                    path("vocab.txt")};
-    all.insert(all.end(), more.begin(), more.end());
-    return mome(all);
-  }
-  std::string embed(const std::string& data, const std::string& index = "index.safetensors") {
-    const Result r = run("embed", {"--data", data, "--out", path(index)});
-    EXPECT_EQ(r.code, 0) << r.err;
-    return path(index);
-  }
-  /// The results of the first query.
-  json search(std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), {"--json", path("found.json")});
-    const Result r = run("search", arguments);
-    EXPECT_EQ(r.code, 0) << r.err;
-    return r.code == 0 ? json::parse(read_file(path("found.json")))[0]["results"] : json::array();
-  }
-  void expect_refused(const Result& r, int code, std::initializer_list<std::string> parts) {
-    EXPECT_EQ(r.code, code) << r.err;
-    expect_in(r.err, parts);
-  }
-  static std::vector<std::string> images(const json& results) {
-    std::vector<std::string> out;
-    for (const json& hit : results) out.push_back(hit["image"]);
-    return out;
-  }
-  /// Numbers of the pictures that are marked as never trained on.
-  static std::set<int> marked(const json& results) {
-    std::set<int> out;
-    for (const json& hit : results) {
-      const std::string image = hit["image"];
-      const size_t name = image.find_last_of("/ ") + 1;
-      if (!hit["trained"].get<bool>()) out.insert(std::stoi(image.substr(name)));
-    }
-    return out;
-  }
-
-  std::string checkpoint_;
-  const std::set<int> test_ = {0, 3, 6, 9};
-};
 
 TEST_F(SearchTest, OneSplitOfASourceIsUnseen) {
   const std::string data = path("pairs.jsonl"), tar = path("pairs.tar");
@@ -174,70 +75,7 @@ TEST_F(SearchTest, RerankOrdersTheFirstKAlone) {
         {fmt::format("--rerank {}: expected at least 1", k)});
 }
 
-TEST_F(SearchTest, AnIndexKnowsItsPictures) {
-  // Made with a relative path, it is searched from anywhere.
-  const std::string tar = embed(fs::relative(path("pairs.tar")).string());
-  const json found = search({"--index", tar, "--top", "12", "a red cat"});
-  const json expected = search({"--data", path("pairs.tar"), "--top", "12", "a red cat"});
-  EXPECT_EQ(found, expected);
-  std::set<std::string> names;
-  for (const json& hit : found) {
-    names.insert(hit["image"]);
-    EXPECT_EQ(hit["archive"], path("pairs.tar"));
-    const std::string member = read_file(path("pairs.tar")).substr(hit["offset"], hit["size"]);
-    const int number =
-        std::stoi(hit["image"].get<std::string>().substr(path("pairs.tar: ").size()));
-    EXPECT_EQ(hit["image"], path("pairs.tar") + fmt::format(": {:04}.png", number));
-    EXPECT_TRUE(member == numbered_png(number)) << hit;
-  }
-  EXPECT_EQ(names.size(), size_t(kPictures));
-  EXPECT_EQ(
-      marked(search({"--index", tar, "--unseen", path("pairs.tar:test"), "--top", "12", "red"})),
-      test_);
-  const auto reranked = [&](const char* option, const std::string& source) {
-    return search({option, source, "--rerank", "5", "a red cat"});
-  };
-  EXPECT_EQ(reranked("--index", tar), reranked("--data", path("pairs.tar")));
-
-  const std::string files = embed(fs::relative(path("pairs.jsonl")).string());
-  for (const std::string& image : images(search({"--index", files, "red"})))
-    EXPECT_TRUE(fs::path(image).is_absolute() && fs::exists(image)) << image;
-}
-
-TEST_F(SearchTest, AnIndexOfAnotherCheckpointIsRefused) {
-  const std::string index = embed(path("pairs.jsonl"));
-  const std::string other = save_model("other", 2, ModelParts::stage_pairs());
-  expect_refused(run("search", {"--index", index, "red"}, other), 1,
-                 {index, "another checkpoint (" + checkpoint_, other, "mome embed"});
-  // A copy is the same checkpoint.
-  fs::copy_file(checkpoint_, path("copy.safetensors"));
-  EXPECT_EQ(run("search", {"--index", index, "red"}, path("copy.safetensors")).code, 0);
-  // One changed weight is another.
-  std::string bytes = read_file(checkpoint_);
-  bytes[bytes.size() - 4001] ^= 1;
-  write_file_atomic(path("changed.safetensors"), bytes);
-  expect_refused(run("search", {"--index", index, "red"}, path("changed.safetensors")), 1,
-                 {"another checkpoint"});
-}
-
 TEST_F(SearchTest, WrongFilesAreNamed) {
-  const std::string index = embed(path("pairs.jsonl"));
-  // An index whose features are narrower than the checkpoint's.
-  const SafeTensors file(index);
-  const std::vector<float> narrow(8 * kPictures);
-  const TensorEntry entries[] = {
-      {"image_features", "F32", {kPictures, 8}, narrow.data()},
-      {"image_record", "I64", {kPictures}, file.find("image_record")->data}};
-  write_safetensors(path("narrow.safetensors"), entries, file.metadata());
-  expect_refused(run("search", {"--index", path("narrow.safetensors"), "red"}), 1,
-                 {path("narrow.safetensors"), "image_features", "[12, 8]", "[.., 16]"});
-  expect_refused(run("search", {"--index", checkpoint_, "red"}), 1, {checkpoint_, "mome embed"});
-  std::map<std::string, std::string> unsigned_index = file.metadata();
-  unsigned_index.erase("checkpoint_fingerprint");
-  write_safetensors(path("unsigned.safetensors"), entries, unsigned_index);
-  expect_refused(run("search", {"--index", path("unsigned.safetensors"), "red"}), 1,
-                 {path("unsigned.safetensors"), "checkpoint_fingerprint"});
-
   ModelParts parts = ModelParts::stage_pairs();
   parts.itm = false;
   expect_refused(run("search", {"--data", path("pairs.jsonl"), "--rerank", "3", "red"},
@@ -251,7 +89,7 @@ TEST_F(SearchTest, WrongFilesAreNamed) {
     expect_refused(run(command, more, image), 1, {image, "no contrast heads"});
   }
   write_file_atomic(path("vocab.txt"), read_file(path("vocab.txt")) + "more\n");
-  expect_refused(run("search", {"--index", index, "red"}), 1,
+  expect_refused(run("search", {"--data", path("pairs.jsonl"), "red"}), 1,
                  {path("vocab.txt") + ": has 13 tokens", checkpoint_ + " expects 12"});
 }
 
@@ -298,11 +136,49 @@ TEST_F(SearchTest, AFileOfQueriesGivesALineEach) {
   expect_refused(run("search", {"--index", index, "--queries", path("no.txt")}), 1, {"no.txt"});
 }
 
-TEST_F(SearchTest, EmbeddingShowsHowFarItIs) {
-  const Result r = run("embed", {"--data", path("pairs.jsonl"), "--out", path("i.safetensors")});
-  ASSERT_EQ(r.code, 0) << r.err;
-  expect_in(r.err, {"embedding", "24/24"});  // 12 pictures and 12 captions
-  expect_in(run("search", {"--data", path("pairs.jsonl"), "red"}).err, {"embedding", "12/12"});
+TEST_F(SearchTest, PicturesFindTexts) {
+  const std::string index = embed(path("pairs.jsonl"));
+  const auto texts = [](const json& results) {
+    std::vector<std::string> out;
+    for (const json& hit : results) out.push_back(hit["caption"]);
+    return out;
+  };
+  std::vector<std::string> some = {"--index", index, "--top", "12", "--json", path("found.json")};
+  for (int i : {3, 7, 3}) some.insert(some.end(), {"--image", path(fmt::format("{}.png", i))});
+  ASSERT_EQ(run("search", some).code, 0);
+  const json found = json::parse(read_file(path("found.json")));
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0], found[2]);
+  EXPECT_NE(found[0]["results"], found[1]["results"]);
+  EXPECT_EQ(found[1]["query"], path("7.png"));
+  ASSERT_EQ(found[0]["results"].size(), 12u);
+  // The same from the data itself, one picture at a time, and from a file of pictures.
+  EXPECT_EQ(search({"--data", path("pairs.jsonl"), "--top", "12", "--image", path("7.png")}),
+            found[1]["results"]);
+  write_file_atomic(path("pictures.txt"), path("3.png") + "\n" + path("7.png") + "\n");
+  const Result lines =
+      run("search", {"--index", index, "--top", "12", "--images", path("pictures.txt")});
+  ASSERT_EQ(lines.code, 0) << lines.err;
+  std::istringstream in(lines.out);
+  for (int i = 0; i < 2; ++i) {
+    std::string line;
+    ASSERT_TRUE(std::getline(in, line));
+    EXPECT_EQ(json::parse(line), found[size_t(i)]);
+  }
+  // The matching head puts the first five of the texts in order.
+  const json reranked =
+      search({"--index", index, "--top", "12", "--rerank", "5", "--image", path("7.png")});
+  const auto before = texts(found[1]["results"]), after = texts(reranked);
+  EXPECT_TRUE(std::is_permutation(after.begin(), after.begin() + 5, before.begin()));
+  EXPECT_TRUE(std::equal(after.begin() + 5, after.end(), before.begin() + 5));
+  for (size_t i = 0; i < 12; ++i) EXPECT_EQ(reranked[i].contains("match"), i < 5);
+  for (size_t i = 1; i < 5; ++i)
+    EXPECT_GE(reranked[i - 1]["match"].get<double>(), reranked[i]["match"].get<double>());
+  EXPECT_NE(after, before) << "the matching head agrees with contrast: nothing was tested";
+  expect_refused(run("search", {"--index", index, "--image", path("none.png")}), 1, {"none.png"});
+  write_file_atomic(path("pictures.txt"), path("3.png") + "\n" + path("none.png") + "\n");
+  expect_refused(run("search", {"--index", index, "--images", path("pictures.txt")}), 1,
+                 {"none.png"});
 }
 
 }  // namespace
