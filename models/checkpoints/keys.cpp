@@ -34,6 +34,33 @@ std::string listing(const char* title, const std::vector<std::string>& names) {
              : fmt::format("\n{} ({}):\n  {}", title, names.size(), fmt::join(names, "\n  "));
 }
 
+/// Whether the bytes can serve as the set's values where they lie.
+bool is_like(const ParameterSet& parameters, const NamedTensor& tensor) {
+  const DType dtype = parameters.dtype();
+  return parameters.device().is_host() && tensor.dtype == (dtype == DType::kF32 ? "F32" : "F64") &&
+         tensor.elements > 0 && reinterpret_cast<uintptr_t>(tensor.data) % size_of(dtype) == 0;
+}
+
+/// Adopts the tensors that `adopts` says may be, and copies the others.
+template <class Adopts>
+KeyReport take(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+               const std::string& hint, Adopts adopts) {
+  ParameterSet& parameters = model.parameters();
+  KeyReport report = compare_keys(parameters, tensors);
+  require_keys(report, tensors.path, allowed, hint);
+  for (int i = 0; i < int(parameters.list().size()); ++i) {
+    const NamedTensor* tensor = tensors.find(parameters[i].name);
+    if (!tensor) continue;
+    // Of a longer table of types the first rows, either way.
+    if (adopts(parameters, *tensor))
+      parameters.adopt(i, tensor->data, tensor->owner);
+    else
+      copy_values(tensors, *tensor, parameters.writable_value(i), parameters.device());
+  }
+  parameters.refresh_copies();
+  return report;
+}
+
 }  // namespace
 
 KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tensors) {
@@ -71,14 +98,13 @@ void require_keys(const KeyReport& report, const std::string& path, const MayBeM
 
 KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
                        const std::string& hint) {
-  ParameterSet& parameters = model.parameters();
-  KeyReport report = compare_keys(parameters, tensors);
-  require_keys(report, tensors.path, allowed, hint);
-  for (size_t i = 0; i < parameters.list().size(); ++i)  // of a longer type table the first rows
-    if (const NamedTensor* tensor = tensors.find(parameters.list()[i].name))
-      copy_values(tensors, *tensor, parameters.value(int(i)), parameters.device());
-  parameters.refresh_copies();
-  return report;
+  return take(model, tensors, allowed, hint,
+              [](const ParameterSet&, const NamedTensor&) { return false; });
+}
+
+KeyReport adopt_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+                        const std::string& hint) {
+  return take(model, tensors, allowed, hint, is_like);
 }
 
 }  // namespace mome

@@ -36,4 +36,9 @@ inline constexpr const char* kAllowMissingHint =
 KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
                        const std::string& hint = "");
 
+/// The same for a model that is only read: on the CPU, a parameter whose dtype the file has, at an
+/// aligned address, becomes a view of the file's bytes (ParameterSet::adopt) instead of a copy.
+KeyReport adopt_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+                        const std::string& hint = "");
+
 }  // namespace mome

@@ -121,9 +121,9 @@ std::unique_ptr<MomeModel> open_checkpoint(const std::string& path, const OpenOp
   const ConvertReport converted = convert_checkpoint(tensors, {.image_size = options.image_size,
                                                                .text_length = options.text_length,
                                                                .heads = options.heads,
-                                                               .allow_missing = true});  // load_tensors does not
+                                                               .allow_missing = true});  // adopt_tensors does not
   auto model = std::make_unique<MomeModel>(converted.shape.config, converted.shape.parts, options.dtype, *options.device);
-  const KeyReport keys = load_tensors(*model, tensors, {});
+  const KeyReport keys = adopt_tensors(*model, tensors, {});
   if (report) {
     *report = {.fresh = {}, .unused = converted.dropped, .resized = {}};
     take_keys(*report, keys);
@@ -172,7 +172,7 @@ int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::m
       const OptimizerProgress found = read_progress(state, step);
       for (size_t i = 0; i < p.list().size(); ++i) {
         const Parameter& q = p[int(i)];
-        copy_in(weights, q.name, q.shape, p.value(int(i)), device);
+        copy_in(weights, q.name, q.shape, p.writable_value(int(i)), device);
         if (q.trained) {
           copy_in(state, "exp_avg." + q.name, q.shape, p.moment1(int(i)), device);
           copy_in(state, "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)), device);

@@ -39,6 +39,9 @@ struct OpenOptions {
 
 /// The model that a file describes: by this program's metadata, else by its tensors' names and shapes (infer_shape). The same
 /// files as for load_weights. Errors: of the file; parameters that are missing, tensors of another shape (listed in full).
+/// For use, not for training: on the CPU the parameters of the model's dtype are views of the mapped file (adopt_tensors), so
+/// that opening reads no more than its header, whatever its size. The file may be replaced (renamed over) or removed while the
+/// model lives, as this program does, but must not be written in place.
 std::unique_ptr<MomeModel> open_checkpoint(const std::string& path, const OpenOptions& options = {}, LoadReport* report = nullptr);
 
 /// Resume points of a stage: DIR/step-N.safetensors (weights) and DIR/step-N.state.safetensors (moments, moving

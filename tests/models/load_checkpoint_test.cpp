@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "models/checkpoints/positions.h"
 #include "models/checkpoints/shape.h"
+#include "models/evaluation/retrieval.h"
 #include "models/stages/checkpoint.h"
 #include "runtime/core/error.h"
 #include "runtime/io/atomic_file.h"
@@ -246,6 +248,92 @@ TEST_F(LoadCheckpoint, TruncatedFilesAreErrors) {
       const std::string error = error_of([&] { open_checkpoint(path("short")); });
       EXPECT_EQ(error.find(path("short")), 0u) << eighths << ": " << error;
     }
+}
+
+/// Features of two images and a text, to their bits.
+std::vector<float> features(MomeModel& model) {
+  Batch batch;
+  batch.size = 2;
+  batch.image_size = 12;
+  for (int i = 0; i < 2 * 12 * 12 * 3; ++i) batch.images.push_back(uint8_t(i * 37 % 251));
+  batch.tokens = {2, 7, 9, 3, 2, 10, 3};
+  batch.text_begin = {0, 4, 7};
+  batch.image_ids = batch.caption_ids = batch.records = {0, 1};
+  Arena arena;
+  std::vector<float> out;
+  append_image_features(model, batch, arena, out);
+  append_text_features(model, batch, arena, out);
+  return out;
+}
+
+TEST_F(LoadCheckpoint, AnOpenedModelIsAViewOfItsFile) {
+  const std::string file = saved(small(), ModelParts::stage_pairs());
+  MomeModel copied(small(), ModelParts::stage_pairs());
+  load_weights(copied, file, {});
+  const std::vector<float> expected = features(copied);
+  ASSERT_EQ(expected.size(), 32u);
+  const auto opened = open_checkpoint(file);
+  const ParameterSet& p = opened->parameters();
+  uintptr_t first = UINTPTR_MAX, last = 0;
+  for (int i = 0; i < int(p.list().size()); ++i) {
+    ASSERT_TRUE(p.adopted(i)) << p[i].name;
+    EXPECT_FALSE(copied.parameters().adopted(i));
+    const auto begin = reinterpret_cast<uintptr_t>(p.value(i).data);
+    first = std::min(first, begin), last = std::max(last, begin + p.value(i).bytes());
+  }
+  EXPECT_LE(last - first, fs::file_size(file));  // side by side, without the arena's padding
+  EXPECT_EQ(features(*opened), expected);
+  // Another file in the old one's place, and none: this model has the old one.
+  saved(small(), ModelParts::stage_pairs(), 4);
+  EXPECT_EQ(features(*opened), expected);
+  EXPECT_NE(features(*open_checkpoint(file)), expected);
+  fs::remove(file);
+  EXPECT_EQ(features(*opened), expected);
+  const auto torch = open_checkpoint(fixture("vlmo_lightning.ckpt"));  // PyTorch's are aligned too
+  EXPECT_TRUE(torch->parameters().adopted(0));
+}
+
+TEST_F(LoadCheckpoint, WhatCannotBeViewedIsCopied) {
+  const auto adopted = [](const MomeModel& model) {
+    int64_t n = 0;
+    for (int i = 0; i < int(model.parameters().list().size()); ++i)
+      n += model.parameters().adopted(i);
+    return n;
+  };
+  EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_deepspeed.pt"))), 0);  // F16
+  EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_plain.pt"))), 0);      // F64
+  EXPECT_GT(adopted(*open_checkpoint(fixture("vlmo_plain.pt"), {.dtype = DType::kF64})), 0);
+  EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_lightning.ckpt"), {.dtype = DType::kF64})), 0);
+  const auto device = Device::simt();
+  EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_lightning.ckpt"), {.device = device.get()})), 0);
+  // A header one byte longer, as no careful writer makes it: no element is aligned.
+  const std::string file = saved(small(), ModelParts::stage_pairs());
+  const auto aligned = open_checkpoint(file);
+  std::string bytes = read_file(file);
+  uint64_t header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  bytes.insert(8 + header++, " ");
+  std::memcpy(bytes.data(), &header, sizeof header);
+  write_file_atomic(path("odd"), bytes);
+  const auto odd = open_checkpoint(path("odd"));
+  EXPECT_EQ(adopted(*odd), 0);
+  EXPECT_EQ(features(*odd), features(*aligned));
+}
+
+TEST_F(LoadCheckpoint, AnOpenedModelIsNeverWritten) {
+  const std::string file = saved(small(), ModelParts::stage_pairs());
+  const std::string before = read_file(file);
+  const auto opened = open_checkpoint(file);
+  ParameterSet& p = opened->parameters();
+  EXPECT_THROW(p.initialize(1), std::logic_error);
+  EXPECT_THROW(p.keep_average(), std::logic_error);
+  EXPECT_THROW(p.values(), std::logic_error);
+  EXPECT_THROW(load_weights(*opened, file), std::logic_error);
+  EXPECT_THROW(opened->copy_language_experts(), std::logic_error);
+  Optimizer optimizer(p, {});
+  EXPECT_THROW(optimizer.step(), std::logic_error);
+  save_weights(*opened, path("again"), false, {});
+  EXPECT_EQ(read_file(path("again")), before);
 }
 
 }  // namespace
