@@ -1,6 +1,9 @@
 // `mome data answers`: the classes of VQAv2 from its annotations.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
+#include "runtime/core/error.h"
 #include "runtime/data/tasks/answers.h"
 #include "runtime/io/atomic_file.h"
 #include "tools/commands.h"

@@ -87,9 +87,11 @@ void evaluate_task_command(const EvaluateTask& o) {
   j["by_kind"] = nlohmann::ordered_json::object();
   for (const auto& [kind, s] : f.by_kind) j["by_kind"][kind] = figures(s);
   j["predictions"] = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < set.samples.size(); ++i)
-    j["predictions"].push_back({{"key", set.samples[i].key},
-                                {"class", f.predicted[i] < 0 ? nlohmann::ordered_json() : set.classes[size_t(f.predicted[i])]}});
+  for (size_t i = 0; i < set.samples.size(); ++i) {
+    nlohmann::ordered_json answer;  // null: not read
+    if (f.predicted[i] >= 0) answer = set.classes[size_t(f.predicted[i])];
+    j["predictions"].push_back({{"key", set.samples[i].key}, {"class", answer}});
+  }
   write_file_atomic(o.json, j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 

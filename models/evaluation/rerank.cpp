@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/evaluation/fusion.h"
+#include "models/evaluation/nearest.h"
 
 namespace mome {
 namespace {
@@ -10,16 +11,16 @@ namespace {
 constexpr size_t kChunk = 32;  // pairs a forward pass
 
 // 0-based rank of the best right answer: `order` are the candidates, best first, after their scores were mended.
-int64_t rank_of(const std::vector<std::pair<int32_t, float>>& order, const std::vector<int32_t>& right) {
+int64_t rank_of(const std::vector<Neighbour>& order, const std::vector<int32_t>& right) {
   for (size_t i = 0; i < order.size(); ++i)
-    if (std::find(right.begin(), right.end(), order[i].first) != right.end()) return int64_t(i);
+    if (std::find(right.begin(), right.end(), int32_t(order[i].row)) != right.end()) return int64_t(i);
   return int64_t(order.size());
 }
 
-void mend(std::vector<std::pair<int32_t, float>>& candidates, std::span<const float> match) {
-  for (size_t i = 0; i < match.size(); ++i) candidates[i].second += match[i];
+void mend(std::vector<Neighbour>& candidates, std::span<const float> match) {
+  for (size_t i = 0; i < match.size(); ++i) candidates[i].score += match[i];
   std::stable_sort(candidates.begin(), candidates.begin() + std::ptrdiff_t(match.size()),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
 }
 
 }  // namespace
@@ -60,13 +61,19 @@ RetrievalResult reranked(MomeModel& model, EvalReader& reader, const Gallery& g,
 
   // Recall at 10 must not end at k: at least as many candidates are ranked, of which the first k are mended.
   const int64_t listed = std::max<int64_t>(k, 10);
+  const auto best = [&](int64_t gallery, const std::vector<float>& features, int64_t n, const std::vector<float>& queries) {
+    const FeatureBlock block{features.data(), gallery, DType::kF32};
+    return nearest({&block, 1}, dim, n, queries.data(), listed);
+  };
+  auto images_of = best(images, g.image_features, texts, g.text_features);
+  auto texts_of = best(texts, g.text_features, images, g.image_features);
   std::vector<int64_t> of_texts, of_images;
   int64_t done = 0;
   for (int64_t t = 0; t < texts; ++t) {
     if (!g.right_images[size_t(t)].empty()) {
-      auto candidates = nearest(images, dim, g.image_features.data(), g.text_features.data() + t * dim, listed);
+      auto& candidates = images_of[size_t(t)];
       std::vector<int32_t> records;
-      for (size_t i = 0; i < candidates.size() && int64_t(i) < k; ++i) records.push_back(g.records[size_t(candidates[i].first)]);
+      for (size_t i = 0; i < candidates.size() && int64_t(i) < k; ++i) records.push_back(g.records[size_t(candidates[i].row)]);
       mend(candidates, match_pictures(model, reader, reader.texts(std::span(&g.texts[size_t(t)], 1)), records, arena));
       of_texts.push_back(rank_of(candidates, g.right_images[size_t(t)]));
     }
@@ -74,9 +81,9 @@ RetrievalResult reranked(MomeModel& model, EvalReader& reader, const Gallery& g,
   }
   for (int64_t i = 0; i < images; ++i) {
     if (!right_texts[size_t(i)].empty()) {
-      auto candidates = nearest(texts, dim, g.text_features.data(), g.image_features.data() + i * dim, listed);
+      auto& candidates = texts_of[size_t(i)];
       std::vector<TextRef> some;
-      for (size_t c = 0; c < candidates.size() && int64_t(c) < k; ++c) some.push_back(g.texts[size_t(candidates[c].first)]);
+      for (size_t c = 0; c < candidates.size() && int64_t(c) < k; ++c) some.push_back(g.texts[size_t(candidates[c].row)]);
       mend(candidates, match_texts(model, reader, g.records[size_t(i)], some, arena));
       of_images.push_back(rank_of(candidates, right_texts[size_t(i)]));
     }

@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include "runtime/core/error.h"
+#include "runtime/data/dataset.h"
 #include "runtime/data/trim.h"
 
 namespace mome {
