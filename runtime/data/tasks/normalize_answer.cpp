@@ -1,6 +1,5 @@
 // normalize_answer: the published rules, one after another. They hold for answers in UTF-8; bytes
 // that are not are kept.
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,7 +40,7 @@ std::unordered_map<std::string, std::string> word_table() {
   std::unordered_map<std::string, std::string> table;
   for (const std::string full : kContractions) {
     for (size_t i = 0; i < full.size(); ++i) {
-      if (full[i] == '\'') table[full.substr(0, i) + full.substr(i + 1)] = full;
+      if (full[i] == '\'') table[std::string(full).erase(i, 1)] = full;
     }
   }
   table["somebody'd"] = "somebodyd";  // the published table has this pair the other way round

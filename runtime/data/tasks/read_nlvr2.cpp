@@ -1,6 +1,7 @@
 // NLVR2 (Suhr et al., ACL 2019): JSON lines {"sentence", "label": "True" or "False", "identifier":
 // "train-10171-0-0", "directory"}. The identifier without its last part names the two pictures,
 // train-10171-0-img0.png and -img1.png; its first part is the split.
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
@@ -56,7 +57,8 @@ void read_nlvr2(const std::string& file, const std::string& image_root, TaskColl
       },
       [&](std::string problem) { out.bad(std::move(problem)); });
 
-  // The root, its folder of the split, and the same in `images`, with or without directories.
+  // The root, its folder of the split, and the same in `images`, with or without directories;
+  // each split may lie elsewhere.
   const std::vector<std::string> roots = json_roots(file, image_root);
   constexpr size_t kWays = 5;
   const auto path = [&](size_t layout, size_t i, const std::string& name) {
@@ -75,10 +77,17 @@ void read_nlvr2(const std::string& file, const std::string& image_root, TaskColl
         return join_path(root, fmt::format("images/{}/{}/{}", s.split, directories[i], name));
     }
   };
-  const size_t layout =
-      choose_layout(roots.size() * kWays, samples.size(),
-                    [&](size_t l, size_t i) { return path(l, i, samples[i].images[0]); });
+  std::map<std::string, std::vector<size_t>> splits;
+  for (size_t i = 0; i < samples.size(); ++i) splits[samples[i].split].push_back(i);
+  std::map<std::string, size_t> layouts;
+  for (const auto& [split, of_split] : splits) {
+    layouts[split] =
+        choose_layout(roots.size() * kWays, of_split.size(), [&](size_t layout, size_t i) {
+          return path(layout, of_split[i], samples[of_split[i]].images[0]);
+        });
+  }
   for (size_t i = 0; i < samples.size(); ++i) {
+    const size_t layout = layouts[samples[i].split];
     for (std::string& name : samples[i].images) name = path(layout, i, name);
     out.add(std::move(samples[i]));
   }

@@ -152,12 +152,6 @@ void VqaJoin::finish(const std::string& question_files, const std::string& annot
   }
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
-
 }  // namespace
 
 void read_vqa(const std::vector<std::string>& question_files,
@@ -178,7 +172,8 @@ void read_vqa(const std::vector<std::string>& question_files,
   VqaJoin join(image_root, out);
   for (const std::string& file : question_files) join.read_questions(file);
   for (const std::string& file : annotation_files) join.read_annotations(file);
-  join.finish(joined(question_files), joined(annotation_files));
+  join.finish(fmt::format("{}", fmt::join(question_files, ", ")),
+              fmt::format("{}", fmt::join(annotation_files, ", ")));
 }
 
 }  // namespace mome

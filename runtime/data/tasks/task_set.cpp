@@ -105,9 +105,8 @@ Format format_of(const std::string& source, Task task) {
   if (keys.empty()) {
     fail("{}: no line of it is a JSON object; expected {}", source, expected(task));
   }
-  std::string list;
-  for (const std::string& key : keys) list += (list.empty() ? "\"" : ", \"") + key + "\"";
-  fail("{}: its first line has {}; expected {}", source, list, expected(task));
+  fail("{}: its first line has \"{}\"; expected {}", source, fmt::join(keys, "\", \""),
+       expected(task));
 }
 
 }  // namespace
@@ -117,9 +116,7 @@ TaskSet open_task(Task task, const std::vector<std::string>& sources, const std:
   MOME_CHECK(task != Task::kRetrieval);
   if (sources.empty())
     fail("no data of task {} were named; expected {}", task_name(task), expected(task));
-  std::string names;
-  for (const std::string& source : sources) names += (names.empty() ? "" : ", ") + source;
-  TaskCollector out(task, names, split, options);
+  TaskCollector out(task, fmt::format("{}", fmt::join(sources, ", ")), split, options);
   std::vector<std::string> questions, annotations;
   for (const std::string& source : sources) {
     const Format format = format_of(source, task);

@@ -60,9 +60,7 @@ void read_vqa_annotations(const std::string& file,
 std::vector<std::string> build_answers(const std::vector<std::string>& annotation_files,
                                        int64_t min_occurrences) {
   AnswerCounter counter;
-  std::string names;
   for (const std::string& file : annotation_files) {
-    names += (names.empty() ? "" : ", ") + file;
     read_vqa_annotations(
         file,
         [&](const VqaAnnotation& a, const std::string&) {
@@ -73,8 +71,8 @@ std::vector<std::string> build_answers(const std::vector<std::string>& annotatio
   }
   std::vector<std::string> classes = counter.frequent(min_occurrences);
   if (classes.empty()) {
-    fail("{}: none of {} different answers occurs {} times; expected answers that recur", names,
-         counter.counts().size(), min_occurrences);
+    fail("{}: none of {} different answers occurs {} times; expected answers that recur",
+         fmt::join(annotation_files, ", "), counter.counts().size(), min_occurrences);
   }
   return classes;
 }
