@@ -53,8 +53,7 @@ NamedTensor joined_table(const NamedTensors& file, const std::vector<const Named
       for (int64_t h = 0; h < heads; ++h)
         values[size_t(r * columns + int64_t(block) * heads + h)] = table[size_t(r * heads + h)];
   }
-  return make_floats(file, "relative_position_bias_table", first.dtype, {rows + rest, columns},
-                     values);
+  return make_floats(file, kTableName, first.dtype, {rows + rest, columns}, values);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "models/checkpoints/convert.h"
 
-#include <algorithm>
-
 #include "models/checkpoints/beit.h"
 #include "models/checkpoints/positions.h"
 #include "runtime/core/error.h"
@@ -23,9 +21,8 @@ bool take_names(NamedTensors& tensors, const std::string& from, std::vector<std:
 void resize(NamedTensors& tensors, ModelConfig& c, const ConvertOptions& options) {
   if (options.image_size != 0) {
     if (options.image_size < c.patch || options.image_size % c.patch != 0)
-      throw UsageError(
-          fmt::format("--to-image-size {}: expected a multiple of the patch, {} pixels",
-                      options.image_size, c.patch));
+      throw UsageError(fmt::format("image size {}: expected a multiple of the patch, {} pixels",
+                                   options.image_size, c.patch));
     resize_image_positions(tensors, c.grid(), options.image_size / c.patch);
     c.image_size = options.image_size;
   }
@@ -33,7 +30,7 @@ void resize(NamedTensors& tensors, ModelConfig& c, const ConvertOptions& options
     const int64_t longest = c.positions == "relative" ? 196 : INT64_MAX;
     if (options.text_length < 3 || options.text_length > longest)
       throw UsageError(
-          fmt::format("--text-length {}: expected 3 or more, and 196 or less with "
+          fmt::format("text length {}: expected 3 or more, and 196 or less with "
                       "relative positions",
                       options.text_length));
     resize_text_positions(tensors, options.text_length);
@@ -54,14 +51,13 @@ ConvertReport convert_checkpoint(NamedTensors& tensors, const ConvertOptions& op
   resize(tensors, shape.config, options);
 
   report.keys = compare_keys(MomeModel(shape.config, shape.parts).parameters(), tensors);
+  MayBeMissing allowed;
+  if (options.allow_missing) allowed = {"*"};
   // What a BEiT file never has: the types of both modalities, and the final norm of files that were
   // fine-tuned with mean pooling.
-  const auto new_in_vlmo = [](const std::string& name) {
-    return name == "token_type_embeddings.weight" || name.starts_with("transformer.norm.");
-  };
-  const auto& missing = report.keys.missing;
-  const bool only_new = std::all_of(missing.begin(), missing.end(), new_in_vlmo);
-  require_keys(report.keys, tensors.path, options.allow_missing || (report.beit && only_new));
+  else if (report.beit)
+    allowed = {kTypesName, "transformer.norm.*"};
+  require_keys(report.keys, tensors.path, allowed, kAllowMissingHint);
 
   if (!options.dtype.empty())
     for (NamedTensor& tensor : tensors.list)

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "models/checkpoints/shape.h"
 #include "runtime/core/error.h"
 
 namespace mome {
 namespace {
-
-constexpr const char* kTypes = "token_type_embeddings.weight";
 
 bool starts_any(std::string_view name, std::initializer_list<const char*> prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -25,7 +24,7 @@ bool is_official(std::string_view name) {
 }
 
 bool has_pair_types(const NamedTensors& file, const Parameter& p, const NamedTensor& t) {
-  return p.name == kTypes && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
+  return p.name == kTypesName && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
          t.shape[1] == p.shape[1] && file.find("nlvr2_classifier.0.weight") != nullptr;
 }
 
@@ -33,6 +32,33 @@ std::string listing(const char* title, const std::vector<std::string>& names) {
   return names.empty()
              ? ""
              : fmt::format("\n{} ({}):\n  {}", title, names.size(), fmt::join(names, "\n  "));
+}
+
+/// Whether the bytes can serve as the set's values where they lie.
+bool is_like(const ParameterSet& parameters, const NamedTensor& tensor) {
+  const DType dtype = parameters.dtype();
+  return parameters.device().is_host() && tensor.dtype == (dtype == DType::kF32 ? "F32" : "F64") &&
+         tensor.elements > 0 && reinterpret_cast<uintptr_t>(tensor.data) % size_of(dtype) == 0;
+}
+
+/// Adopts the tensors that `adopts` says may be, and copies the others.
+template <class Adopts>
+KeyReport take(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+               const std::string& hint, Adopts adopts) {
+  ParameterSet& parameters = model.parameters();
+  KeyReport report = compare_keys(parameters, tensors);
+  require_keys(report, tensors.path, allowed, hint);
+  for (int i = 0; i < int(parameters.list().size()); ++i) {
+    const NamedTensor* tensor = tensors.find(parameters[i].name);
+    if (!tensor) continue;
+    // Of a longer table of types the first rows, either way.
+    if (adopts(parameters, *tensor))
+      parameters.adopt(i, tensor->data, tensor->owner);
+    else
+      copy_values(tensors, *tensor, parameters.writable_value(i), parameters.device());
+  }
+  parameters.refresh_copies();
+  return report;
 }
 
 }  // namespace
@@ -46,6 +72,9 @@ KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tenso
     else if (t->shape != p.shape && !has_pair_types(tensors, p, *t))
       report.mismatched.push_back(
           fmt::format("{}: {}, expected {}", p.name, shape_text(t->shape), shape_text(p.shape)));
+    else if (!is_float(t->dtype))
+      report.mismatched.push_back(
+          fmt::format("{}: {}, expected F32, F16, BF16 or F64", p.name, t->dtype));
   }
   for (const NamedTensor& t : tensors.list)
     if (parameters.find(t.name) < 0)
@@ -53,29 +82,29 @@ KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tenso
   return report;
 }
 
-void require_keys(const KeyReport& report, const std::string& path, bool allow_missing) {
-  const bool missing = !report.missing.empty() && !allow_missing;
-  if (!missing && report.mismatched.empty()) return;
+void require_keys(const KeyReport& report, const std::string& path, const MayBeMissing& allowed,
+                  const std::string& hint) {
+  std::vector<std::string> missing;
+  for (const std::string& name : report.missing)
+    if (std::none_of(allowed.begin(), allowed.end(),
+                     [&](const std::string& pattern) { return matches(pattern, name); }))
+      missing.push_back(name);
+  if (missing.empty() && report.mismatched.empty()) return;
   fail("{}: its tensors are not those of the model{}{}{}{}", path,
-       listing("of another shape", report.mismatched),
-       missing ? listing("missing", report.missing) : "",
+       listing("of another shape", report.mismatched), listing("missing", missing),
        listing("without a place in the model", report.unexpected),
-       missing ? "\n--allow-missing goes on without the missing ones, which then start fresh" : "");
+       missing.empty() || hint.empty() ? "" : "\n" + hint);
 }
 
-KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, bool allow_missing) {
-  ParameterSet& parameters = model.parameters();
-  KeyReport report = compare_keys(parameters, tensors);
-  require_keys(report, tensors.path, allow_missing);
-  const std::string dtype = parameters.dtype() == DType::kF64 ? "F64" : "F32";
-  for (size_t i = 0; i < parameters.list().size(); ++i) {
-    const NamedTensor* found = tensors.find(parameters.list()[i].name);
-    if (!found) continue;
-    const NamedTensor tensor = cast(tensors, *found, dtype);
-    const Tensor to = parameters.value(int(i));
-    std::memcpy(to.data, tensor.data, to.bytes());  // of a longer type table the first rows
-  }
-  return report;
+KeyReport load_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+                       const std::string& hint) {
+  return take(model, tensors, allowed, hint,
+              [](const ParameterSet&, const NamedTensor&) { return false; });
+}
+
+KeyReport adopt_tensors(MomeModel& model, const NamedTensors& tensors, const MayBeMissing& allowed,
+                        const std::string& hint) {
+  return take(model, tensors, allowed, hint, is_like);
 }
 
 }  // namespace mome

@@ -11,9 +11,6 @@
 namespace mome {
 namespace {
 
-constexpr const char* kTable = "relative_position_bias_table";
-constexpr const char* kImagePositions = "transformer.pos_embed";
-constexpr const char* kTextPositions = "text_embeddings.position_embeddings.weight";
 constexpr int64_t kLongestRelativeText = 196;
 
 /// values [before + source^2 + after, columns] -> the same with target^2 rows between.
@@ -29,31 +26,31 @@ std::vector<double> resample_rows(const ResampleWeights& w, const std::vector<do
 }
 
 void resize_table(NamedTensors& tensors, int64_t grid, int64_t target) {
-  const NamedTensor& table = tensors.at(kTable);
+  const NamedTensor& table = tensors.at(kTableName);
   const int64_t source = 2 * grid - 1, wanted = 2 * target - 1;
   if (table.shape.size() != 2 || table.shape[0] != source * source + kTextTableRows)
-    fail("{}: tensor `{}` has shape {}; expected {} rows for {} x {} patches", tensors.path, kTable,
-         shape_text(table.shape), source * source + kTextTableRows, grid, grid);
+    fail("{}: tensor `{}` has shape {}; expected {} rows for {} x {} patches", tensors.path,
+         kTableName, shape_text(table.shape), source * source + kTextTableRows, grid, grid);
   if (grid < 3)
     fail("{}: tensor `{}`: a table of {} x {} patches cannot be resampled; expected 3 x 3 or more",
-         tensors.path, kTable, grid, grid);
+         tensors.path, kTableName, grid, grid);
   const int64_t columns = table.shape[1];
   const std::vector<double> values =
       resample_rows(geometric_weights(source, wanted), float_values(tensors, table), 0, columns);
-  tensors.put(make_floats(tensors, kTable, table.dtype, {wanted * wanted + kTextTableRows, columns},
-                          values));
+  tensors.put(make_floats(tensors, kTableName, table.dtype,
+                          {wanted * wanted + kTextTableRows, columns}, values));
 }
 
 void resize_embedding(NamedTensors& tensors, int64_t grid, int64_t target) {
-  const NamedTensor& positions = tensors.at(kImagePositions);
+  const NamedTensor& positions = tensors.at(kImagePositionsName);
   if (positions.shape.size() != 3 || positions.shape[0] != 1 ||
       positions.shape[1] != grid * grid + 1)
     fail("{}: tensor `{}` has shape {}; expected [1, {}, D] for {} x {} patches", tensors.path,
-         kImagePositions, shape_text(positions.shape), grid * grid + 1, grid, grid);
+         kImagePositionsName, shape_text(positions.shape), grid * grid + 1, grid, grid);
   const int64_t columns = positions.shape[2];
   const std::vector<double> values =
       resample_rows(bicubic_weights(grid, target), float_values(tensors, positions), 1, columns);
-  tensors.put(make_floats(tensors, kImagePositions, positions.dtype,
+  tensors.put(make_floats(tensors, kImagePositionsName, positions.dtype,
                           {1, target * target + 1, columns}, values));
 }
 
@@ -61,30 +58,28 @@ void resize_embedding(NamedTensors& tensors, int64_t grid, int64_t target) {
 
 void resize_image_positions(NamedTensors& tensors, int64_t grid, int64_t target) {
   if (grid == target) return;
-  if (tensors.find(kTable)) resize_table(tensors, grid, target);
-  if (tensors.find(kImagePositions)) resize_embedding(tensors, grid, target);
+  if (tensors.find(kTableName)) resize_table(tensors, grid, target);
+  if (tensors.find(kImagePositionsName)) resize_embedding(tensors, grid, target);
 }
 
 void resize_text_positions(NamedTensors& tensors, int64_t length) {
-  const NamedTensor* found = tensors.find(kTextPositions);
+  const NamedTensor* found = tensors.find(kTextPositionsName);
   if (!found) return;
   NamedTensor table = *found;
   if (table.shape.size() != 2)
-    fail("{}: tensor `{}` has shape {}; expected [T, D]", tensors.path, kTextPositions,
+    fail("{}: tensor `{}` has shape {}; expected [T, D]", tensors.path, kTextPositionsName,
          shape_text(table.shape));
   const int64_t rows = table.shape[0], columns = table.shape[1];
   if (rows == length) return;
   if (rows < length) {
-    if (!tensors.find(kTable))
+    if (!tensors.find(kTableName))
       fail("{}: tensor `{}` has {} rows; absolute positions cannot be stretched to texts of {}",
-           tensors.path, kTextPositions, rows, length);
+           tensors.path, kTextPositionsName, rows, length);
     std::vector<double> values = float_values(tensors, table);
     values.resize(size_t(length * columns), 0);
-    table = make_floats(tensors, kTextPositions, table.dtype, {length, columns}, values);
+    table = make_floats(tensors, kTextPositionsName, table.dtype, {length, columns}, values);
   } else {
-    table.bytes = table.bytes / size_t(rows) * size_t(length);
-    table.shape[0] = length;
-    table.elements = length * columns;
+    table = first_rows(table, length);
   }
   tensors.put(std::move(table));
 }

@@ -25,9 +25,6 @@ struct FromJson {
   }
 };
 
-constexpr const char* kTable = "relative_position_bias_table";
-constexpr const char* kImagePositions = "transformer.pos_embed";
-
 /// Size along a dimension of a tensor with this many of them.
 int64_t size_of_dim(const NamedTensors& file, std::string_view name, size_t dimensions,
                     size_t dim) {
@@ -44,20 +41,20 @@ int64_t square_root(int64_t value) {
 }
 
 int64_t infer_grid(const NamedTensors& file) {
-  const bool relative = file.find(kTable) != nullptr;
-  const char* name = relative ? kTable : kImagePositions;
+  const bool relative = file.find(kTableName) != nullptr;
+  const char* name = relative ? kTableName : kImagePositionsName;
   const int64_t rows = relative ? size_of_dim(file, name, 2, 0) : size_of_dim(file, name, 3, 1);
-  const int64_t grid = relative ? grid_of_table_rows(rows) : square_root(rows - 1);
+  const int64_t grid = relative ? grid_of_table_rows(rows) : grid_of_position_rows(rows);
   if (grid == 0)
     fail("{}: tensor `{}` has {} rows, which no square grid of patches has", file.path, name, rows);
   return grid;
 }
 
 int64_t infer_heads(const NamedTensors& file, const ModelConfig& c, int64_t heads) {
-  if (file.find(kTable)) {
-    const int64_t columns = size_of_dim(file, kTable, 2, 1);
+  if (file.find(kTableName)) {
+    const int64_t columns = size_of_dim(file, kTableName, 2, 1);
     if (columns % c.layers != 0 || (heads != 0 && heads * c.layers != columns))
-      fail("{}: tensor `{}` has {} columns; expected heads times {} layers", file.path, kTable,
+      fail("{}: tensor `{}` has {} columns; expected heads times {} layers", file.path, kTableName,
            columns, c.layers);
     return columns / c.layers;
   }
@@ -169,6 +166,8 @@ int64_t grid_of_table_rows(int64_t rows) {
   return side % 2 == 1 ? (side + 1) / 2 : 0;
 }
 
+int64_t grid_of_position_rows(int64_t rows) { return rows > 1 ? square_root(rows - 1) : 0; }
+
 ModelShape infer_shape(const NamedTensors& file, int64_t heads) {
   if (const auto it = file.metadata.find(kModelKey); it != file.metadata.end())
     return parse_description(file.path, it->second);
@@ -197,7 +196,7 @@ ModelShape infer_shape(const NamedTensors& file, int64_t heads) {
   if (hidden % c.width != 0)
     fail("{}: experts of width {}; expected a multiple of {}", file.path, hidden, c.width);
   c.mlp_ratio = hidden / c.width;
-  c.positions = file.find(kTable) ? "relative" : "absolute";
+  c.positions = file.find(kTableName) ? "relative" : "absolute";
   c.heads = infer_heads(file, c, heads);
   if (p.image) c.patch = size_of_dim(file, "transformer.patch_embed.proj.weight", 4, 3);
   c.image_size = infer_grid(file) * c.patch;
@@ -207,11 +206,11 @@ ModelShape infer_shape(const NamedTensors& file, int64_t heads) {
          !has_prefix(file, fmt::format("transformer.blocks.{}.mlp_vl.", c.vl_from)))
     ++c.vl_from;
   p.fused = c.vl_from < c.layers;
-  p.pooler = p.fused && !p.has_pooler() && has_prefix(file, "pooler.dense.");  // only a fused pass is pooled
+  p.pooler = p.fused && !p.has_pooler() &&
+             has_prefix(file, "pooler.dense.");  // only a fused pass is pooled
   if (p.text) {
     c.vocabulary = size_of_dim(file, "text_embeddings.word_embeddings.weight", 2, 0);
-    if (file.find("text_embeddings.position_embeddings.weight"))
-      c.text_length = size_of_dim(file, "text_embeddings.position_embeddings.weight", 2, 0);
+    if (file.find(kTextPositionsName)) c.text_length = size_of_dim(file, kTextPositionsName, 2, 0);
   }
   c.itc_tail = !p.itc || has_prefix(file, "itc_vl_text_proj.");
   if (p.itc) {

@@ -12,6 +12,14 @@ namespace mome {
 /// The metadata key under which a checkpoint describes its model.
 inline constexpr const char* kModelKey = "mome.model";
 
+/// Parameters whose shape follows from the image's size or the text's length.
+inline constexpr const char* kTableName = "relative_position_bias_table";
+inline constexpr const char* kImagePositionsName = "transformer.pos_embed";
+inline constexpr const char* kTextPositionsName = "text_embeddings.position_embeddings.weight";
+
+/// One row a type of sequence: text, image, and where a model sees pairs of images the second.
+inline constexpr const char* kTypesName = "token_type_embeddings.weight";
+
 struct ModelShape {
   ModelConfig config;
   ModelParts parts;
@@ -33,6 +41,8 @@ ModelShape infer_shape(const NamedTensors& tensors, int64_t heads = 0);
 
 /// Side of the patch grid from rows of the relative table (2w-1)^2 + 397; 0 if there is none.
 int64_t grid_of_table_rows(int64_t rows);
+/// Side of the patch grid from rows of the image's positions w^2 + 1; 0 if there is none.
+int64_t grid_of_position_rows(int64_t rows);
 /// Rows of the table behind its image part: 3 for the class token and 394 for text.
 inline constexpr int64_t kTextTableRows = 397;
 

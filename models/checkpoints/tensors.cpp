@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/common/half.h"
+#include "kernels/common/parallel.h"
 #include "runtime/core/error.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/torch_file.h"
@@ -15,6 +16,11 @@ namespace {
 template <class File>
 void take_views(NamedTensors& to, std::shared_ptr<const File> file) {
   for (const TensorView& view : file->tensors()) to.list.push_back({view, file});
+}
+
+[[noreturn]] void fail_too_large(const NamedTensors& file, std::string_view name, double value,
+                                 std::string_view dtype) {
+  fail("{}: tensor `{}`: {} is too large for {}", file.path, name, value, dtype);
 }
 
 /// Calls visitor(T{}) with the C++ type of a dtype of floats.
@@ -53,6 +59,27 @@ T narrow(double value) {
     }
     return from_float<T>(rounded);
   }
+}
+
+/// Elements [begin, begin + count) of a tensor of S, which need not be aligned, as T.
+template <class S, class T>
+void convert(const NamedTensors& file, const NamedTensor& tensor, const S*, int64_t begin,
+             int64_t count, T* out) {
+  const std::byte* in = tensor.data + size_t(begin) * sizeof(S);
+  constexpr int64_t kGrain = 1 << 16;
+  parallel_chunks(count, kGrain, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      S value;
+      std::memcpy(&value, in + size_t(i) * sizeof(S), sizeof(S));
+      out[i] = static_cast<T>(widen(value));
+    }
+  });
+  if constexpr (sizeof(T) < sizeof(S))
+    for (int64_t i = 0; i < count; ++i) {
+      S value;
+      std::memcpy(&value, in + size_t(i) * sizeof(S), sizeof(S));
+      if (std::isinf(out[i]) && !std::isinf(value)) fail_too_large(file, tensor.name, value, "F32");
+    }
 }
 
 }  // namespace
@@ -135,7 +162,7 @@ NamedTensor make_floats(const NamedTensors& file, std::string name, const std::s
     for (size_t i = 0; i < values.size(); ++i) {
       rounded[i] = narrow<T>(values[i]);
       if (std::isinf(widen(rounded[i])) && !std::isinf(values[i]))
-        fail("{}: tensor `{}`: {} is too large for {}", file.path, name, values[i], dtype);
+        fail_too_large(file, name, values[i], dtype);
     }
     result = make_tensor(std::move(name), dtype, std::move(shape), std::move(rounded));
   });
@@ -145,6 +172,39 @@ NamedTensor make_floats(const NamedTensors& file, std::string name, const std::s
 NamedTensor cast(const NamedTensors& file, const NamedTensor& tensor, const std::string& dtype) {
   if (tensor.dtype == dtype) return tensor;
   return make_floats(file, tensor.name, dtype, tensor.shape, float_values(file, tensor));
+}
+
+NamedTensor first_rows(const NamedTensor& tensor, int64_t rows) {
+  MOME_CHECK(!tensor.shape.empty() && rows <= tensor.shape[0] && rows > 0);
+  NamedTensor first = tensor;
+  first.bytes = tensor.bytes / size_t(tensor.shape[0]) * size_t(rows);
+  first.elements = tensor.elements / tensor.shape[0] * rows;
+  first.shape[0] = rows;
+  return first;
+}
+
+void copy_values(const NamedTensors& file, const NamedTensor& tensor, Tensor to, Device& device) {
+  MOME_CHECK(to.count() <= tensor.elements);
+  with_type(file, tensor.name, tensor.dtype, [&]<class S>(S) {
+    dispatch(to.dtype, [&]<class T>() {
+      if constexpr (std::is_same_v<S, T>) {
+        if (device.is_host())
+          std::memcpy(to.data, tensor.data, to.bytes());
+        else
+          device.upload(to.data, tensor.data, to.bytes());
+      } else {
+        constexpr int64_t kPiece = int64_t{1} << 20;
+        std::vector<T> staged(device.is_host() ? 0 : size_t(std::min(to.count(), kPiece)));
+        for (int64_t begin = 0; begin < to.count(); begin += kPiece) {
+          const int64_t count = std::min(to.count() - begin, kPiece);
+          T* piece = device.is_host() ? to.as<T>() + begin : staged.data();
+          convert(file, tensor, static_cast<const S*>(nullptr), begin, count, piece);
+          if (!device.is_host())
+            device.upload(to.as<T>() + begin, piece, size_t(count) * sizeof(T));
+        }
+      }
+    });
+  });
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {

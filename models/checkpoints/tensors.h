@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/core/device.h"
 #include "runtime/io/tensor_view.h"
 
 namespace mome {
@@ -63,6 +64,14 @@ NamedTensor cast(const NamedTensors& file, const NamedTensor& tensor, const std:
 /// A tensor of floats from values, rounded to the dtype.
 NamedTensor make_floats(const NamedTensors& file, std::string name, const std::string& dtype,
                         std::vector<int64_t> shape, const std::vector<double>& values);
+
+/// The first `rows` rows of a tensor that has more, without copying.
+NamedTensor first_rows(const NamedTensor& tensor, int64_t rows);
+
+/// Copies the first to.count() elements of a tensor of floats over `to`, which lies on the device,
+/// rounding to its dtype (F32 or F64) to nearest even. On the way to another device, and where the
+/// dtypes differ, no more than a piece of some megabytes is held. Errors as of cast.
+void copy_values(const NamedTensors& file, const NamedTensor& tensor, Tensor to, Device& device);
 
 std::string shape_text(const std::vector<int64_t>& shape);  ///< "[2, 3]"
 

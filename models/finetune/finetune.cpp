@@ -59,16 +59,16 @@ PairStageConfig pair_stage(const FinetuneConfig& c) {
   return stage;
 }
 
-// The task's model, with the values of the checkpoint; what it lacks is the task's head and no more, unless allowed.
+// The task's model, with the values of the checkpoint; what it may lack is the task's head (and the pooler, which files of
+// earlier stages lack) and no more, unless allowed.
 void start(MomeModel& model, const FinetuneRecipe& recipe, Task task, RunParts& run) {
   model.parameters().initialize(uint64_t(recipe.seed));
-  const LoadReport report = load_weights(model, recipe.checkpoint);
-  std::vector<std::string> lacking;
-  for (const std::string& name : report.fresh)
-    if (!is_task_head(task, name) && !name.starts_with("pooler.")) lacking.push_back(name);
-  if (!lacking.empty() && !recipe.allow_missing)
-    fail("{}: these parameters of the {} model are not there ({}):\n  {}\nallow_missing = true goes on with fresh ones", recipe.checkpoint,
-         task_name(task), lacking.size(), fmt::join(lacking, "\n  "));
+  MayBeMissing may_be_fresh = {recipe.allow_missing ? "*" : "pooler.*"};
+  for (const Parameter& p : model.parameters().list())
+    if (is_task_head(task, p.name)) may_be_fresh.push_back(p.name);
+  const LoadReport report =
+      load_weights(model, recipe.checkpoint, may_be_fresh, "allow_missing = true goes on with fresh ones");
+  for (const std::string& resized : report.resized) run.note(fmt::format("{}: {}", recipe.checkpoint, resized));
   run.note(fmt::format("{}: starts from {}; fresh: {}", task_name(task), recipe.checkpoint,
                        report.fresh.empty() ? "nothing" : fmt::format("{}", fmt::join(report.fresh, ", "))));
 }

@@ -153,7 +153,7 @@ void MomeModel::copy_language_experts() {
                         b.language.fc1_bias, b.language.fc2_weight, b.language.fc2_bias};
     const int to[] = {b.fused.norm_weight, b.fused.norm_bias, b.fused.fc1_weight, b.fused.fc1_bias, b.fused.fc2_weight, b.fused.fc2_bias};
     for (int i = 0; i < 6; ++i)
-      parameters_.device().copy(parameters_.value(to[i]).data, parameters_.value(from[i]).data, parameters_.value(to[i]).bytes());
+      parameters_.device().copy(parameters_.writable_value(to[i]).data, parameters_.value(from[i]).data, parameters_.value(to[i]).bytes());
   }
   parameters_.refresh_copies();
 }

@@ -7,7 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "models/checkpoints/shape.h"
+#include "models/checkpoints/beit.h"
+#include "models/checkpoints/convert.h"
+#include "models/checkpoints/fit.h"
+#include "models/checkpoints/positions.h"
 #include "runtime/io/safetensors.h"
 
 namespace mome {
@@ -25,38 +28,18 @@ std::vector<TensorEntry> entries(const ParameterSet& p, const std::string& prefi
   return out;
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+// One tensor of a resume point over `to`: it was saved from a model of the very same shape.
+void copy_in(const NamedTensors& file, const std::string& name, const std::vector<int64_t>& shape, Tensor to, Device& device) {
+  const NamedTensor& t = file.at(name);
+  if (t.shape != shape)
+    fail("{}: tensor `{}` has shape {}; the model expects {}", file.path, name, shape_text(t.shape), shape_text(shape));
+  copy_values(file, t, to, device);
+}
 
-// Copies one tensor of a file over `to`, which lies on the device; the file may hold the other float width.
-void copy_in(const SafeTensors& file, const std::string& path, const std::string& name, const std::vector<int64_t>& shape, Tensor to, Device& device) {
-  const auto* t = file.find(name);
-  if (!t) fail("{}: tensor {} is missing", path, name);
-  if (t->shape != shape)
-    fail("{}: tensor {} has shape {}; the model expects {}", path, name, shape_text(t->shape), shape_text(shape));
-  dispatch(to.dtype, [&]<class T>() {
-    T* out = to.as<T>();
-    const auto from = [&]<class S>(const S*) {
-      const char* in = static_cast<const char*>(static_cast<const void*>(t->data));
-      const auto convert = [&](T* host, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          S v;
-          std::memcpy(&v, in + size_t(i) * sizeof(S), sizeof(S));
-          host[i - begin] = T(v);
-        }
-      };
-      if (device.is_host()) return convert(out, 0, to.count());
-      constexpr int64_t kPiece = 1 << 21;
-      std::vector<T> piece(size_t(std::min(to.count(), kPiece)));
-      for (int64_t i = 0; i < to.count(); i += kPiece) {
-        const int64_t end = std::min(to.count(), i + kPiece);
-        convert(piece.data(), i, end);
-        device.upload(out + i, piece.data(), size_t(end - i) * sizeof(T));
-      }
-    };
-    if (t->dtype == "F32") from(static_cast<const float*>(nullptr));
-    else if (t->dtype == "F64") from(static_cast<const double*>(nullptr));
-    else fail("{}: tensor {} is {}; expected F32 or F64", path, name, t->dtype);
-  });
+void take_keys(LoadReport& report, const KeyReport& keys) {
+  report.fresh = keys.missing;
+  for (const auto* names : {&keys.official, &keys.unexpected})
+    report.unused.insert(report.unused.end(), names->begin(), names->end());
 }
 
 // What write_safetensors reads the parameters' device by; nothing for the CPU.
@@ -77,11 +60,11 @@ void write_progress(const OptimizerProgress& progress, int64_t step, std::map<st
                                            {"loss_scale", progress.loss_scale},
                                            {"good_steps", progress.good_steps}}.dump();
 }
-OptimizerProgress read_progress(const SafeTensors& state, int64_t step) {
+OptimizerProgress read_progress(const NamedTensors& state, int64_t step) {
   OptimizerProgress progress;
   progress.t = step;
-  const auto it = state.metadata().find(kOptimizerKey);
-  if (it == state.metadata().end()) return progress;
+  const auto it = state.metadata.find(kOptimizerKey);
+  if (it == state.metadata.end()) return progress;
   try {
     const nlohmann::json j = nlohmann::json::parse(it->second);
     progress.t = j.at("t");
@@ -90,11 +73,11 @@ OptimizerProgress read_progress(const SafeTensors& state, int64_t step) {
     progress.loss_scale = j.at("loss_scale");
     progress.good_steps = j.at("good_steps");
   } catch (const nlohmann::json::exception& e) {
-    fail("{}: metadata \"{}\" does not describe an optimiser: {}", state.path(), kOptimizerKey, e.what());
+    fail("{}: metadata \"{}\" does not describe an optimiser: {}", state.path, kOptimizerKey, e.what());
   }
   const float scale = progress.loss_scale;
   if (progress.t < 0 || !(scale > 0 && scale <= FLT_MAX) || progress.good_steps < 0)
-    fail("{}: metadata \"{}\" has t {}, loss_scale {} and good_steps {}; expected a finite scale above 0 and counts from 0", state.path(),
+    fail("{}: metadata \"{}\" has t {}, loss_scale {} and good_steps {}; expected a finite scale above 0 and counts from 0", state.path,
          kOptimizerKey, progress.t, scale, progress.good_steps);
   return progress;
 }
@@ -112,14 +95,6 @@ std::vector<int64_t> steps_in(const std::string& dir) {
   return {steps.rbegin(), steps.rend()};
 }
 
-// A text stage with longer texts than the next one's leaves a longer position table: its first rows serve.
-std::vector<int64_t> shape_to_read(const SafeTensors& file, const Parameter& p) {
-  const auto* t = file.find(p.name);
-  const bool longer = p.name == "text_embeddings.position_embeddings.weight" && t && t->shape.size() == 2 &&
-                      t->shape[0] > p.shape[0] && t->shape[1] == p.shape[1];
-  return longer ? t->shape : p.shape;
-}
-
 }  // namespace
 
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata) {
@@ -130,30 +105,29 @@ void save_weights(const MomeModel& model, const std::string& path, bool average,
   write_safetensors(path, list, metadata, download_of(p));
 }
 
-LoadReport load_weights(MomeModel& model, const std::string& path) {
-  const SafeTensors file(path);
+LoadReport load_weights(MomeModel& model, const std::string& path, const MayBeMissing& may_be_fresh, const std::string& hint) {
+  NamedTensors tensors = read_tensors(path);
+  strip_prefixes(tensors);
   LoadReport report;
-  ParameterSet& p = model.parameters();
-  for (size_t i = 0; i < p.list().size(); ++i) {
-    const Parameter& parameter = p[int(i)];
-    if (file.find(parameter.name)) copy_in(file, path, parameter.name, shape_to_read(file, parameter), p.value(int(i)), p.device());
-    else report.fresh.push_back(parameter.name);
-  }
-  p.refresh_copies();
-  for (const auto& t : file.tensors())
-    if (p.find(t.name) < 0) report.unused.push_back(t.name);
+  if (is_beit(tensors)) report.unused = import_beit(tensors);
+  remove_index_buffers(tensors);
+  report.resized = fit_tensors(tensors, model);
+  take_keys(report, load_tensors(model, tensors, may_be_fresh, hint));
   return report;
 }
 
-std::unique_ptr<MomeModel> open_checkpoint(const std::string& path) {
-  const SafeTensors file(path);
-  const auto it = file.metadata().find(kModelKey);
-  if (it == file.metadata().end())
-    fail("{}: the metadata has no \"{}\"; expected a checkpoint that `mome pretrain` wrote", path, kModelKey);
-  const ModelShape shape = parse_description(path, it->second);
-  auto model = std::make_unique<MomeModel>(shape.config, shape.parts);
-  const LoadReport report = load_weights(*model, path);
-  if (!report.fresh.empty()) fail("{}: tensor {} is missing ({} in all)", path, report.fresh[0], report.fresh.size());
+std::unique_ptr<MomeModel> open_checkpoint(const std::string& path, const OpenOptions& options, LoadReport* report) {
+  NamedTensors tensors = read_tensors(path);
+  const ConvertReport converted = convert_checkpoint(tensors, {.image_size = options.image_size,
+                                                               .text_length = options.text_length,
+                                                               .heads = options.heads,
+                                                               .allow_missing = true});  // adopt_tensors does not
+  auto model = std::make_unique<MomeModel>(converted.shape.config, converted.shape.parts, options.dtype, *options.device);
+  const KeyReport keys = adopt_tensors(*model, tensors, {});
+  if (report) {
+    *report = {.fresh = {}, .unused = converted.dropped, .resized = {}};
+    take_keys(*report, keys);
+  }
   return model;
 }
 
@@ -187,10 +161,10 @@ int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::m
   for (int64_t step : steps_in(dir)) {
     if (!fs::exists(weights_name(dir, step)) || !fs::exists(state_name(dir, step))) continue;
     try {
-      const SafeTensors weights(weights_name(dir, step)), state(state_name(dir, step));
+      const NamedTensors weights = read_tensors(weights_name(dir, step)), state = read_tensors(state_name(dir, step));
       for (const auto& [key, value] : metadata) {
-        const auto it = state.metadata().find(key);
-        if (it == state.metadata().end() || it->second != value)
+        const auto it = state.metadata.find(key);
+        if (it == state.metadata.end() || it->second != value)
           throw UsageError(fmt::format(
               "{}: was saved by a run with another recipe ({} differs); change `output`, or remove that folder to start anew",
               state_name(dir, step), key));
@@ -198,12 +172,12 @@ int64_t load_resume_point(MomeModel& model, const std::string& dir, const std::m
       const OptimizerProgress found = read_progress(state, step);
       for (size_t i = 0; i < p.list().size(); ++i) {
         const Parameter& q = p[int(i)];
-        copy_in(weights, weights_name(dir, step), q.name, q.shape, p.value(int(i)), device);
+        copy_in(weights, q.name, q.shape, p.writable_value(int(i)), device);
         if (q.trained) {
-          copy_in(state, state_name(dir, step), "exp_avg." + q.name, q.shape, p.moment1(int(i)), device);
-          copy_in(state, state_name(dir, step), "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)), device);
+          copy_in(state, "exp_avg." + q.name, q.shape, p.moment1(int(i)), device);
+          copy_in(state, "exp_avg_sq." + q.name, q.shape, p.moment2(int(i)), device);
         }
-        if (p.has_average()) copy_in(state, state_name(dir, step), "average." + q.name, q.shape, p.average(int(i)), device);
+        if (p.has_average()) copy_in(state, "average." + q.name, q.shape, p.average(int(i)), device);
       }
       p.refresh_copies();
       progress = found;

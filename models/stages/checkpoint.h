@@ -5,26 +5,44 @@
 #include <string>
 #include <vector>
 
+#include "models/checkpoints/keys.h"
 #include "models/mome/model.h"
 #include "runtime/optim/optimizer.h"
 
 namespace mome {
 
 struct LoadReport {
-  std::vector<std::string> fresh;   // parameters of the model that the file lacks: they keep their values
-  std::vector<std::string> unused;  // tensors of the file that the model has no place for
+  std::vector<std::string> fresh;    // parameters of the model that the file lacks: they keep their values
+  std::vector<std::string> unused;   // tensors of the file that the model has no place for
+  std::vector<std::string> resized;  // "NAME: [shape in the file] to [shape in the model]"
 };
 
 /// Writes the weights (f32), atomically, from whatever device they are on. `average`: the moving average instead of the last values.
 /// The model's shape goes into the metadata, so that a checkpoint can be used without its recipe.
 void save_weights(const MomeModel& model, const std::string& path, bool average, std::map<std::string, std::string> metadata);
 
-/// Reads the weights. Of a longer table of text positions the first rows are taken. Any other tensor of another shape is an
-/// Error that names file, tensor and both shapes.
-LoadReport load_weights(MomeModel& model, const std::string& path);
+/// Starts a model (a next stage, a fine-tuning) from a file of any kind that read_tensors knows: of this program, the official
+/// code or BEiT; PyTorch's or safetensors; any dtype of floats. Parameters that the file lacks keep their values if their names
+/// match a pattern of `may_be_fresh`. Positions of another image size, longer text positions and the third type follow
+/// (fit_tensors). Errors: of the file; listed in full: parameters that are missing (then `hint` ends the message), tensors of
+/// another shape.
+LoadReport load_weights(MomeModel& model, const std::string& path, const MayBeMissing& may_be_fresh = {"*"},
+                        const std::string& hint = "");
 
-/// The model that a checkpoint of this program describes in its metadata; Error if it has none.
-std::unique_ptr<MomeModel> open_checkpoint(const std::string& path);
+struct OpenOptions {
+  int64_t heads = 0;        // where the file cannot say (infer_shape)
+  int64_t image_size = 0;   // pixels of a side, text_length tokens: other than the file's, as `mome convert` changes them
+  int64_t text_length = 0;
+  DType dtype = DType::kF32;
+  Device* device = &Device::host();
+};
+
+/// The model that a file describes: by this program's metadata, else by its tensors' names and shapes (infer_shape). The same
+/// files as for load_weights. Errors: of the file; parameters that are missing, tensors of another shape (listed in full).
+/// For use, not for training: on the CPU the parameters of the model's dtype are views of the mapped file (adopt_tensors), so
+/// that opening reads no more than its header, whatever its size. The file may be replaced (renamed over) or removed while the
+/// model lives, as this program does, but must not be written in place.
+std::unique_ptr<MomeModel> open_checkpoint(const std::string& path, const OpenOptions& options = {}, LoadReport* report = nullptr);
 
 /// Resume points of a stage: DIR/step-N.safetensors (weights) and DIR/step-N.state.safetensors (moments, moving
 /// average, the optimiser's progress). The pair counts only when both are whole; older pairs are removed after a new one is.

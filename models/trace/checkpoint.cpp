@@ -75,7 +75,6 @@ std::unique_ptr<MomeModel> open_model(const NamedTensors& checkpoint, const Mode
     if (inputs.find(std::string(kPrefix) + name))
       fail("{}: tensor `{}{}`: the model has no such parameter", inputs.path, kPrefix, name);
   load_tensors(*model, checkpoint, {});
-  model->parameters().refresh_copies();
   return model;
 }
 

@@ -86,8 +86,7 @@ Batch EvalReader::texts(std::span<const TextRef> texts) const {
   return batch;
 }
 
-std::vector<int32_t> EvalReader::distinct_images(std::span<const int32_t> records,
-                                                 Batch& gallery) {
+std::vector<int32_t> EvalReader::distinct_images(std::span<const int32_t> records, Batch& gallery) {
   std::vector<int32_t> distinct(records.begin(), records.end());
   std::sort(distinct.begin(), distinct.end());
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());

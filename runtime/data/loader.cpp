@@ -49,22 +49,31 @@ void pack_texts(const std::vector<std::vector<int32_t>>& texts, Batch& batch) {
   }
 }
 
-LoaderSlot::LoaderSlot(const LoaderOptions& options, int pictures)
-    : texts(options.texts ? options.batch : 0), bad(options.batch) {
+Batch sized_batch(const LoaderOptions& options, int pictures) {
+  Batch batch;
   batch.size = options.batch;
   batch.records.resize(options.batch);
   batch.image_ids.resize(options.batch);
   if (options.texts) batch.caption_ids.resize(options.batch);
-  if (!options.images) return;
+  if (!options.images) return batch;
   batch.image_size = options.image_size;
-  batch.images.resize(size_t(pictures) * options.batch * options.image_size *
-                      options.image_size * 3);
+  batch.images.resize(size_t(pictures) * options.batch * options.image_size * options.image_size *
+                      3);
+  return batch;
 }
 
+LoaderSlot::LoaderSlot(const LoaderOptions& options)
+    : batch(sized_batch(options, 1)),
+      texts(options.texts ? options.batch : 0),
+      bad(options.batch) {}
+
 TrainingImageOptions image_options(const LoaderOptions& options) {
-  return {options.image_size, options.seed,
-          options.augmentation, options.max_bad,
-          options.images ? options.cache_mib : 0, options.log};
+  return {options.image_size,
+          options.seed,
+          options.augmentation,
+          options.max_bad,
+          options.images ? options.cache_mib : 0,
+          options.log};
 }
 
 PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
@@ -85,8 +94,8 @@ void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
   if (options_.images) {
     const size_t bytes = slot.batch.images.size() / slot.batch.size;
     uint8_t* const to[1] = {slot.batch.images.data() + size_t(i) * bytes};
-    record = images_.fill(drawn, int32_t(dataset_.records.size()), epoch, one_picture, to,
-                          slot.bad[i]);
+    record =
+        images_.fill(drawn, int32_t(dataset_.records.size()), epoch, one_picture, to, slot.bad[i]);
   }
   if (record < 0) return;  // next() fails: what was tried is past the limit
   const Record& r = dataset_.records[record];

@@ -29,10 +29,12 @@ struct LoaderOptions {
   LogFunction log;  // is told of each image that is skipped, on next()'s thread
 };
 
+/// A batch with room for all that has a size of its own, `pictures` images a sample.
+Batch sized_batch(const LoaderOptions& options, int pictures);
+
 /// A batch in the making, with what its samples left for next() to put together.
 struct LoaderSlot {
-  /// Room for `pictures` images a sample.
-  explicit LoaderSlot(const LoaderOptions& options, int pictures = 1);
+  explicit LoaderSlot(const LoaderOptions& options);
 
   Batch batch;
   std::vector<std::vector<int32_t>> texts;  // [B]

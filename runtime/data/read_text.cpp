@@ -1,7 +1,8 @@
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "runtime/core/error.h"
-#include "runtime/data/dataset.h"
 #include "runtime/data/trim.h"
 
 namespace mome {

@@ -10,11 +10,16 @@ namespace mome {
 Tally::Tally(std::string source, std::string split, double max_bad)
     : source_(std::move(source)), split_(std::move(split)), max_bad_(max_bad) {}
 
+bool Tally::wants(const std::string& record_split) const {
+  return split_.empty() || record_split == split_ ||
+         (record_split == "restval" && split_ == "train");
+}
+
 bool Tally::add(std::string& record_split) {
+  const bool kept = wants(record_split);
   if (record_split == "restval") record_split = "train";
   ++total_;
   ++splits_[record_split];
-  const bool kept = split_.empty() || record_split == split_;
   kept_ += kept;
   return kept;
 }

@@ -13,6 +13,8 @@ class Tally {
   /// `split` "" = all. At most max_bad of the records (all splits) may be broken.
   Tally(std::string source, std::string split, double max_bad);
 
+  /// Whether records of that split are asked for.
+  bool wants(const std::string& record_split) const;
   /// Counts a record that was read. Returns whether it is of the split asked for; the name of its
   /// split becomes the usual one (Karpathy's "restval" counts as "train").
   bool add(std::string& record_split);

@@ -1,4 +1,4 @@
-// Pictures of training samples: decoded, augmented, and replaced where they cannot be decoded.
+// Pictures for training samples: decoded, augmented, and replaced where they cannot be decoded.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -15,35 +15,36 @@ struct TrainingImageOptions {
   int image_size = 224;  // S, pixels
   uint64_t seed = 0;
   Augmentation augmentation;
-  double max_bad = 0.01;    // pictures that may fail to decode, as a fraction of the records
-  int64_t cache_mib = 512;  // for decoded pictures
-  LogFunction log;
+  double max_bad = 0.01;    // images that may fail to decode, as a fraction of the records
+  int64_t cache_mib = 512;  // for decoded images
+  LogFunction log;          // is told of each image that is skipped, on note()'s thread
 };
 
 class TrainingImages {
  public:
-  /// The data set must outlive it. Throws as check_augmentation.
-  TrainingImages(const Dataset& dataset, const TrainingImageOptions& options);
-
-  /// The records that are a sample's pictures.
+  /// Sample -> its k >= 1 pictures (records of the data set).
   using Pictures = std::function<std::vector<int32_t>(int32_t sample)>;
-  /// Makes the pictures of sample `drawn` of `samples`, or of the next one after it whose pictures
-  /// all can be decoded: to[j] [S, S, 3] becomes picture j, each augmented by a stream of its own,
-  /// a function of (seed, epoch, drawn, j). Returns which sample it became, or -1 if more pictures
-  /// are bad than may be or no sample is left. What was tried in vain is added to `bad`.
-  /// Thread-safe.
-  int32_t fill(int32_t drawn, int32_t samples, uint64_t epoch, const Pictures& pictures,
-               std::span<uint8_t* const> to, std::vector<BadImage>& bad) const;
 
-  /// Counts and tells what fill() tried in vain, in the samples' order: when a worker met them is
-  /// chance. Throws Error once there are too many.
-  void note(const std::vector<std::vector<BadImage>>& of_samples);
+  /// The data set must outlive this. Throws Error for an augmentation that does not exist.
+  TrainingImages(const Dataset& dataset, TrainingImageOptions options);
+
+  /// Writes the pictures of sample `drawn`, or of the next one (drawn + 1, .., cyclically, of
+  /// `samples`) that can all be decoded: picture j, augmented by stream drawn * k + j of `epoch`,
+  /// to to[j] [S, S, 3]. `bad` receives each picture that cannot be decoded, once. Returns the
+  /// sample, or -1 if more pictures are bad than may be or no sample is good. Thread-safe; a pure
+  /// function of its arguments.
+  int32_t fill(int32_t drawn, int32_t samples, uint64_t epoch, const Pictures& pictures,
+               std::span<uint8_t* const> to, std::vector<BadImage>& bad);
+
+  /// Counts what fill() found bad, in the samples' order (when a worker met it is chance). Throws
+  /// Error, naming the first, once there are too many.
+  void note(const std::vector<std::vector<BadImage>>& bad);
 
   int64_t bad_images() const { return bad_.count(); }
 
  private:
   const TrainingImageOptions options_;
-  mutable ImageStore store_;
+  ImageStore store_;
   BadImages bad_;
 };
 

@@ -25,14 +25,25 @@ void fill(T* out, const Parameter& p, uint64_t seed) {
   for (int64_t i = 0; i < p.count; ++i) {
     double v = 0;
     switch (p.init) {
-      case Init::kZeros: break;
-      case Init::kOnes: v = 1; break;
-      case Init::kConstant: v = p.init_scale; break;
-      case Init::kNormal: v = p.init_scale * random.normal(); break;
-      case Init::kTruncatedNormal:  // timm's trunc_normal_: cut at +-2 absolute, which never happens at .02
-        do v = p.init_scale * random.normal(); while (std::abs(v) > 2);
+      case Init::kZeros:
         break;
-      case Init::kUniform: v = random.uniform(-p.init_scale, p.init_scale); break;
+      case Init::kOnes:
+        v = 1;
+        break;
+      case Init::kConstant:
+        v = p.init_scale;
+        break;
+      case Init::kNormal:
+        v = p.init_scale * random.normal();
+        break;
+      case Init::kTruncatedNormal:  // timm's trunc_normal_: cut at +-2 absolute, which never
+                                    // happens at .02
+        do v = p.init_scale * random.normal();
+        while (std::abs(v) > 2);
+        break;
+      case Init::kUniform:
+        v = random.uniform(-p.init_scale, p.init_scale);
+        break;
     }
     out[i] = T(float(v));  // the same values in float and double
   }
@@ -42,13 +53,16 @@ void fill(T* out, const Parameter& p, uint64_t seed) {
 
 ParameterSet::~ParameterSet() {
   try {
-    device_.synchronize();  // work that is still queued reads these
-  } catch (const std::exception&) {  // was reported to whoever waited, or the program ends by another error
+    device_.synchronize();           // work that is still queued reads these
+  } catch (const std::exception&) {  // was reported to whoever waited, or the program ends by
+                                     // another error
   }
   for (void* p : {values_, grads_, moment1_, moment2_, average_, copies_}) {
     if (!p) continue;
-    if (device_.is_host()) munmap(p, std::max<size_t>(bytes(dtype_), 1));
-    else device_.release(p);
+    if (device_.is_host())
+      munmap(p, std::max<size_t>(bytes(dtype_), 1));
+    else
+      device_.release(p);
   }
 }
 
@@ -94,7 +108,7 @@ void ParameterSet::initialize(uint64_t seed) {
   std::vector<char> staged;  // a parameter on its way to a device
   for (size_t i = 0; i < list_.size(); ++i)
     dispatch(dtype_, [&]<class T>() {
-      const Tensor to = value(int(i));
+      const Tensor to = writable_value(int(i));
       if (device_.is_host()) return fill(to.as<T>(), list_[i], seed);
       staged.resize(to.bytes());
       fill(reinterpret_cast<T*>(staged.data()), list_[i], seed);
@@ -114,6 +128,19 @@ void ParameterSet::refresh_copies() {
 int ParameterSet::find(const std::string& name) const {
   auto it = index_.find(name);
   return it == index_.end() ? -1 : it->second;
+}
+
+void ParameterSet::adopt(int i, const void* values, std::shared_ptr<const void> owner) {
+  MOME_CHECK(device_.is_host() && values_ && !average_ && values && owner);
+  MOME_CHECK(reinterpret_cast<uintptr_t>(values) % size_of(dtype_) == 0);
+  adopted_.resize(list_.size());
+  adopted_[size_t(i)] = {values, std::move(owner)};
+}
+
+Tensor ParameterSet::adopted_view(int i) const {
+  Tensor t = view(values_, i);
+  t.data = const_cast<void*>(adopted_[size_t(i)].values);  // a Tensor has no read-only kind
+  return t;
 }
 
 Tensor ParameterSet::view(void* arena, int i, DType dtype) const {
@@ -157,8 +184,9 @@ void ParameterSet::zero_grads() {
 }
 
 void ParameterSet::keep_average() {
+  const void* now = values();
   if (!average_) average_ = zeros(dtype_);
-  device_.copy(average_, values_, bytes(dtype_));
+  device_.copy(average_, now, bytes(dtype_));
 }
 
 int64_t ParameterSet::parameter_count(bool trained_only) const {

@@ -5,6 +5,7 @@
 // with the same offsets: the values rounded to that type, which matrix products read.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,18 @@ class ParameterSet {
   Parameter& operator[](int i) { return list_[i]; }
   const Parameter& operator[](int i) const { return list_[i]; }
 
-  Tensor value(int i) const { return view(values_, i); }
+  Tensor value(int i) const { return adopted(i) ? adopted_view(i) : view(values_, i); }
+  /// The same, to write to; a value that was adopted is a failed check.
+  Tensor writable_value(int i) const {
+    MOME_CHECK(!adopted(i));
+    return value(i);
+  }
+  /// On the CPU: value(i) is from now on a view of `values`, count elements of dtype() at an
+  /// aligned address, which `owner` keeps alive. They are another's and are never written: a set
+  /// with adopted values cannot be initialized, averaged or optimised (failed checks), and what
+  /// lies in a MappedFile, whose pages are read-only, cannot be changed by mistake either.
+  void adopt(int i, const void* values, std::shared_ptr<const void> owner);
+  bool adopted(int i) const { return !adopted_.empty() && adopted_[size_t(i)].values != nullptr; }
   /// What products read: the 16-bit copy, or the value itself.
   Tensor compute(int i) const { return copies_ ? view(copies_, i, compute_dtype_) : value(i); }
   Tensor grad(int i) const { return view(grads_, i); }
@@ -79,7 +91,11 @@ class ParameterSet {
   DType compute_dtype() const { return compute_dtype_; }  // of compute()
   int64_t count() const { return total_; }                // elements, padding included
   int64_t parameter_count(bool trained_only = false) const;
-  void* values() const { return values_; }
+  /// All values as one array; a failed check if some were adopted.
+  void* values() const {
+    MOME_CHECK(adopted_.empty());
+    return values_;
+  }
   void* grads() const { return grads_; }
   void* moments1() const { return moment1_; }
   void* moments2() const { return moment2_; }
@@ -87,6 +103,12 @@ class ParameterSet {
   void* copies() const { return copies_; }  // null unless compute_dtype() is a 16-bit type
 
  private:
+  struct Adopted {
+    const void* values = nullptr;
+    std::shared_ptr<const void> owner;
+  };
+
+  Tensor adopted_view(int i) const;
   Tensor view(void* arena, int i, DType dtype) const;
   Tensor view(void* arena, int i) const { return view(arena, i, dtype_); }
   void* zeros(DType dtype) const;
@@ -95,6 +117,7 @@ class ParameterSet {
   Device& device_;
   DType dtype_, compute_dtype_;
   std::vector<Parameter> list_;
+  std::vector<Adopted> adopted_;  // empty if there is none
   mutable std::vector<bool> reached_;
   std::map<std::string, int> index_;
   int64_t total_ = 0;

@@ -169,7 +169,7 @@ TEST_F(ConvertTest, BeitBecomesStageOne) {
   ModelConfig c = small();
   c.layers = 2, c.image_size = 20;
   MomeModel model(c, ModelParts::stage_text());
-  const KeyReport keys = load_tensors(model, larger, true);
+  const KeyReport keys = load_tensors(model, larger, {"*"});
   EXPECT_TRUE(keys.unexpected.empty());
   EXPECT_TRUE(has(keys.missing, "transformer.blocks.0.mlp_text.fc1.weight"));
   EXPECT_FALSE(has(keys.missing, "transformer.blocks.0.mlp_imag.fc1.weight"));
@@ -299,7 +299,7 @@ TEST_F(ConvertTest, DtypesRoundOnceAndLoseNoRange) {
   for (const NamedTensor& t : back.list)
     EXPECT_EQ(float_values(back, t), float_values(narrow, narrow.at(t.name))) << t.name;
   MomeModel model(small(), ModelParts::stage_text());  // which loads them as they are
-  EXPECT_TRUE(load_tensors(model, narrow, false).missing.empty());
+  EXPECT_TRUE(load_tensors(model, narrow, {}).missing.empty());
   const int bias = model.parameters().find("mlm_score.bias");
   EXPECT_EQ(model.parameters().value(bias).as<float>()[10], 1 + 0x1p-7f);
   tensors.put(make_tensor<float>("mlm_score.bias", "F32", {11}, std::vector<float>(11, 70000)));
@@ -337,14 +337,18 @@ TEST_F(ConvertTest, WhatDoesNotFitIsListedInFull) {
 
 TEST_F(ConvertTest, PairsOfImagesHaveAThirdType) {
   NamedTensors tensors = official(small(), ModelParts::stage_pairs());
-  tensors.put(
-      make_tensor("token_type_embeddings.weight", "F32", {3, 8}, std::vector<float>(24, 2)));
+  const std::vector<float> three(24, 2);
+  tensors.put(make_tensor(kTypesName, "F32", {3, 8}, three));
   NamedTensors without = tensors;
-  EXPECT_NE(error_of([&] { convert_checkpoint(without, {}); }).find("token_type_embeddings.weight"),
-            std::string::npos);
-  tensors.put(make_tensor("nlvr2_classifier.0.weight", "F32", {16, 16}, std::vector<float>(256)));
-  EXPECT_TRUE(convert_checkpoint(tensors, {}).keys.mismatched.empty());
-  EXPECT_EQ(tensors.at("token_type_embeddings.weight").shape[0], 3);
+  EXPECT_NE(error_of([&] { convert_checkpoint(without, {}); }).find(kTypesName), std::string::npos);
+  ModelParts pairs;
+  pairs.image = pairs.text = pairs.fused = pairs.nlvr2 = true;
+  for (const NamedTensor& t : official(small(), pairs).list)
+    if (t.name.starts_with("nlvr2_classifier.")) tensors.put(t);
+  const ConvertReport report = convert_checkpoint(tensors, {});
+  EXPECT_TRUE(report.shape.parts.nlvr2);
+  EXPECT_TRUE(report.keys.missing.empty());
+  EXPECT_EQ(tensors.at(kTypesName).shape[0], 3);
 }
 
 TEST_F(ConvertTest, DescriptionsOfImpossibleModelsAreRefused) {

@@ -90,6 +90,42 @@ def beit_small(fine_tuned):
     return {"model": state}
 
 
+def vlmo_small(dtype):
+    """The official code's stage 3 at width 8: 2 blocks (the second with a VL expert), 2 heads,
+    images of 12 pixels in patches of 4, hidden 16, texts of 7 of 11 tokens, relative positions
+    (with the position table that such models never read) and the index buffers of released
+    files."""
+    norm = lambda name: {name + ".weight": (8,), name + ".bias": (8,)}
+    linear = lambda name, out, in_: {name + ".weight": (out, in_), name + ".bias": (out,)}
+    shapes = {"relative_position_bias_table": (25 + 397, 4), "transformer.cls_token": (1, 1, 8),
+              "transformer.patch_embed.proj.weight": (8, 3, 4, 4),
+              "transformer.patch_embed.proj.bias": (8,)}
+    for i in range(2):
+        block = f"transformer.blocks.{i}."
+        shapes |= {block + "gamma_1": (8,), block + "gamma_2": (8,), **norm(block + "norm1"),
+                   block + "attn.q_bias": (8,), block + "attn.v_bias": (8,),
+                   block + "attn.qkv.weight": (24, 8), **linear(block + "attn.proj", 8, 8)}
+        for expert in ("text", "imag", "vl")[:2 + i]:
+            shapes |= {**norm(f"{block}norm2_{expert}"),
+                       **linear(f"{block}mlp_{expert}.fc1", 16, 8),
+                       **linear(f"{block}mlp_{expert}.fc2", 8, 16)}
+    embeddings = "text_embeddings."
+    shapes |= {**norm("transformer.norm"), embeddings + "word_embeddings.weight": (11, 8),
+               embeddings + "position_embeddings.weight": (7, 8),
+               embeddings + "token_type_embeddings.weight": (2, 8), **norm(embeddings + "LayerNorm"),
+               "token_type_embeddings.weight": (2, 8), **linear("pooler.dense", 8, 8),
+               "mlm_score.bias": (11,), **linear("mlm_score.transform.dense", 8, 8),
+               **norm("mlm_score.transform.LayerNorm"), "mlm_score.decoder.weight": (11, 8),
+               **linear("itm_score.fc", 2, 8), "logit_scale": (), "logit_vl_scale": ()}
+    shapes |= {f"itc_{end}_proj.fc.weight": (8, 8)
+               for end in ("text", "image", "vl_text", "vl_image")}
+    state = collections.OrderedDict(
+        (name, values(n, *shape, dtype=dtype)) for n, (name, shape) in enumerate(shapes.items()))
+    state[embeddings + "position_ids"] = torch.arange(7).reshape(1, 7)
+    state["relative_position_index"] = torch.zeros(10, 10, dtype=torch.int64)
+    return state
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     torch.manual_seed(1)
@@ -100,6 +136,12 @@ def main():
                          "global_steps": 5, "dtype": torch.float16, "shape": torch.Size([2])},
         "beit_fine_tuned.pth": beit_small(True), "beit_pre_trained.pth": beit_small(False),
         "beit.pth": {"model": {"w": values(1, 2, 2)}, "args": argparse.Namespace(lr=1e-3)},
+        "vlmo_plain.pt": vlmo_small(torch.float64),
+        "vlmo_lightning.ckpt": {"epoch": 9, "global_step": 100,
+                                "pytorch-lightning_version": "1.5.5",
+                                "state_dict": vlmo_small(torch.float32)},
+        "vlmo_deepspeed.pt": {"module": collections.OrderedDict(
+            ("module." + name, value) for name, value in vlmo_small(torch.float16).items())},
         "numbers.pt": {"epoch": 3, "loss": 0.5}, "tensor.pt": values(1, 2),
         "expanded.pt": {"e": torch.ones(1).expand(1000)}, "whole_model.pt": torch.nn.Linear(2, 2),
     }

@@ -1,180 +1,179 @@
-// VQAv2 (questions and annotations, joined by question_id) and easy-VQA.
-#include <algorithm>
-#include <filesystem>
+// VQAv2 (Goyal et al., CVPR 2017): questions [{"question_id", "image_id", "question"}] and their
+// annotations, joined by question_id. "data_subtype" ("train2014") says which COCO images they ask
+// about.
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "runtime/core/error.h"
 #include "runtime/data/json_fields.h"
 #include "runtime/data/paths.h"
-#include "runtime/data/tasks/task_builder.h"
+#include "runtime/data/tasks/answers.h"
+#include "runtime/data/tasks/json_items.h"
+#include "runtime/data/tasks/task_readers.h"
+#include "runtime/data/tasks/vqa_annotations.h"
 #include "runtime/io/atomic_file.h"
 
 namespace mome {
-namespace fs = std::filesystem;
 using nlohmann::json;
 namespace {
 
-struct Annotation {
-  std::vector<std::pair<std::string, float>> answers;
-  std::string majority, kind;
-  bool used = false;
+class VqaJoin {
+ public:
+  VqaJoin(const std::string& image_root, TaskCollector& out) : image_root_(image_root), out_(out) {}
+
+  void read_questions(const std::string& file);
+  void read_annotations(const std::string& file);
+  void finish(const std::string& question_files, const std::string& annotation_files);
+
+ private:
+  void add_question(const json& object, const std::string& place);
+  void name_images(const std::string& file, size_t first, const std::string& subtype);
+
+  const std::string& image_root_;
+  TaskCollector& out_;
+  std::vector<RawSample> samples_;
+  std::vector<int64_t> image_ids_;             // of samples_
+  std::unordered_map<int64_t, size_t> by_id_;  // question_id -> samples_
+  std::unordered_map<std::string, std::string> normalized_;
+  int64_t strangers_ = 0;  // annotations of no question
+  std::string first_stranger_;
 };
 
-std::vector<std::pair<std::string, float>> soft_answers(const json& list, bool normalized) {
-  std::vector<std::string> order;
-  std::unordered_map<std::string, int> count;
-  for (const json& item : list) {
-    std::string answer = string_field(item, "answer");
-    if (normalized) answer = normalize_answer(answer);
-    if (count[answer]++ == 0) order.push_back(answer);
-  }
-  std::vector<std::pair<std::string, float>> out;
-  for (const std::string& answer : order) out.emplace_back(answer, soft_score(count[answer]));
-  return out;
+void VqaJoin::add_question(const json& object, const std::string& place) {
+  if (!object.is_object()) fail("it is of type {}; expected an object", object.type_name());
+  RawSample sample;
+  const int64_t id = int_field(object, "question_id");
+  const int64_t image = int_field(object, "image_id");
+  sample.key = std::to_string(id);
+  sample.text = string_field(object, "question");
+  if (sample.text.empty()) fail("no \"question\"; expected a string that is not blank");
+  sample.place = place;
+  if (!by_id_.emplace(id, samples_.size()).second) fail("question_id {} was there before", id);
+  samples_.push_back(std::move(sample));
+  image_ids_.push_back(image);
 }
 
-using Annotations = std::unordered_map<int64_t, Annotation>;
-
-void read_annotations(const json& root, const std::string& file, bool as_published,
-                      Annotations& out) {
-  size_t number = 0;
-  for (const json& item : root.at("annotations")) {
-    const std::string place = fmt::format("{}: annotations[{}]", file, number++);
-    try {
-      const int64_t id = int_field(item, "question_id");
-      Annotation a;
-      a.majority = normalize_answer(string_field(item, "multiple_choice_answer"));
-      a.kind = string_field(item, "answer_type");
-      if (!item.contains("answers")) fail("no \"answers\"; expected a list");
-      a.answers = soft_answers(item.at("answers"), !as_published);
-      if (!out.emplace(id, std::move(a)).second) fail("question_id {} is there twice", id);
-    } catch (const Error& e) {
-      fail("{}: {}", place, e.what());
+// COCO_train2014_000000000009.jpg or 000000000009.jpg, in the root or in its folder train2014.
+void VqaJoin::name_images(const std::string& file, size_t first, const std::string& subtype) {
+  std::vector<std::string> sets = {"train2014", "val2014", "test2015"};
+  if (!subtype.empty()) sets = {subtype == "test-dev2015" ? "test2015" : subtype};
+  std::vector<std::string> starts;  // what comes before the number
+  for (const std::string& root : json_roots(file, image_root_)) {
+    for (const std::string& set : sets) {
+      starts.push_back(join_path(root, "COCO_" + set + "_"));
+      starts.push_back(join_path(root, set + "/COCO_" + set + "_"));
+      starts.push_back(join_path(root, set + "/"));
     }
+    starts.push_back(root.empty() ? "" : join_path(root, ""));
   }
-}
-
-// "train2014" -> "train"; "test-dev2015" -> "test-dev".
-std::string split_of(std::string subtype) {
-  while (!subtype.empty() && subtype.back() >= '0' && subtype.back() <= '9') subtype.pop_back();
-  return subtype;
-}
-
-struct Question {
-  int64_t id, image;
-  std::string text, place;
-};
-
-void add_questions(const json& root, const std::string& file, Annotations& annotations,
-                   bool annotated, TaskBuilder& out) {
-  std::string subtype = string_field(root, "data_subtype");
-  std::vector<Question> questions;
-  size_t number = 0;
-  for (const json& item : root.at("questions")) {
-    const std::string place = fmt::format("{}: questions[{}]", file, number++);
-    try {
-      questions.push_back({int_field(item, "question_id"), int_field(item, "image_id"),
-                           string_field(item, "question"), place});
-    } catch (const Error& e) {
-      out.bad(fmt::format("{}: {}", place, e.what()));
-    }
-  }
-  // test-dev's pictures are test's.
-  const std::string files = subtype.starts_with("test") ? "test2015" : subtype;
-  const std::vector<std::string> roots = json_roots(file, out.options().image_root);
-  const auto name = [&](size_t layout, size_t i) {
-    const std::string& root = roots[layout / 4];
-    const std::string plain = fmt::format("{:012}.jpg", questions[i].image);
-    const std::string coco = fmt::format("COCO_{}_{}", files, plain);
-    const std::string of_layout[] = {coco, files + "/" + coco, plain, files + "/" + plain};
-    return join_path(root, of_layout[layout % 4]);
+  const auto name = [&](size_t start, size_t i) {
+    return fmt::format("{}{:012}.jpg", starts[start], image_ids_[first + i]);
   };
-  const size_t layout = choose_layout(4 * roots.size(), questions.size(), name);
-  for (size_t i = 0; i < questions.size(); ++i) {
-    RawSample sample;
-    sample.key = std::to_string(questions[i].id);
-    sample.text = questions[i].text;
-    sample.split = split_of(subtype);
-    sample.pictures = {name(layout, i)};
-    const auto it = annotations.find(questions[i].id);
-    if (it != annotations.end()) {
-      it->second.used = true;
-      sample.answers = it->second.answers;
-      sample.majority = it->second.majority;
-      sample.kind = it->second.kind;
-    } else if (annotated) {
-      out.bad(
-          fmt::format("{}: no annotation of question_id {}", questions[i].place, questions[i].id));
+  const size_t start = choose_layout(starts.size(), samples_.size() - first, name);
+  for (size_t i = first; i < samples_.size(); ++i) samples_[i].images = {name(start, i - first)};
+}
+
+void VqaJoin::read_questions(const std::string& file) {
+  const size_t first = samples_.size();
+  json root;
+  const std::string text = read_file(file);
+  try {
+    root = parse_items(text, {"questions"},
+                       [&](const std::string& list, int64_t index, const json& object) {
+                         const std::string place = fmt::format("{}: {}[{}]", file, list, index);
+                         try {
+                           add_question(object, place);
+                         } catch (const Error& e) {
+                           out_.bad(fmt::format("{}: {}", place, e.what()));
+                         }
+                       });
+    if (!root["questions"].is_array()) fail("\"questions\" is no list; expected VQAv2's questions");
+    const std::string subtype = string_field(root, "data_subtype");
+    // "train2014" without its year
+    const std::string split = subtype.substr(0, subtype.find_last_not_of("0123456789") + 1);
+    for (size_t i = first; i < samples_.size(); ++i) samples_[i].split = split;
+    name_images(file, first, subtype);
+  } catch (const Error& e) {
+    fail("{}: {}", file, e.what());
+  }
+}
+
+void VqaJoin::read_annotations(const std::string& file) {
+  const auto normalized = [&](const std::string& answer) -> const std::string& {
+    const auto [it, is_new] = normalized_.emplace(answer, "");
+    if (is_new) it->second = normalize_answer(answer);
+    return it->second;
+  };
+  read_vqa_annotations(
+      file,
+      [&](VqaAnnotation annotation, const std::string& place) {
+        out_.count_answer(normalized(annotation.majority), kVqaMinOccurrences);
+        const auto it = by_id_.find(annotation.question_id);
+        if (it == by_id_.end()) {
+          if (strangers_++ == 0) {
+            first_stranger_ = fmt::format("question_id {} ({})", annotation.question_id, place);
+          }
+          return;
+        }
+        RawSample& sample = samples_[it->second];
+        if (sample.labelled) {
+          fail("question_id {} was annotated before", annotation.question_id);
+        }
+        if (!out_.options().as_published) {
+          for (std::string& answer : annotation.answers) answer = normalized(answer);
+        }
+        sample.answers = score_answers(annotation.answers);
+        sample.kind = std::move(annotation.kind);
+        sample.labelled = true;
+      },
+      [&](std::string problem) { out_.bad(std::move(problem)); });
+}
+
+void VqaJoin::finish(const std::string& question_files, const std::string& annotation_files) {
+  if (strangers_ > 0) {
+    out_.bad(fmt::format("{}: {} annotations are of no question in {}, the first of {}; expected "
+                         "the annotations of these questions",
+                         annotation_files, strangers_, question_files, first_stranger_),
+             strangers_);
+  }
+  int64_t bare = 0;
+  std::string first_bare;
+  for (RawSample& sample : samples_) {
+    if (out_.options().labels_needed && !sample.labelled && out_.wants(sample.split)) {
+      if (bare++ == 0) first_bare = fmt::format("question_id {} ({})", sample.key, sample.place);
       continue;
     }
-    sample.labelled = it != annotations.end();
-    out.add(std::move(sample), questions[i].place);
+    out_.add(std::move(sample));
+  }
+  if (bare > 0) {
+    out_.bad(fmt::format("{}: {} questions have no annotation in {}, the first is {}",
+                         question_files, bare, annotation_files, first_bare),
+             bare);
   }
 }
 
 }  // namespace
 
-void read_vqa(const std::vector<std::string>& files, TaskBuilder& out) {
-  std::vector<std::pair<std::string, json>> questions;
-  Annotations annotations;
-  bool annotated = false;
-  for (const std::string& file : files) {
-    try {
-      json root = parse_json(read_file(file));
-      if (root.contains("annotations")) {
-        read_annotations(root, file, out.options().as_published, annotations);
-        annotated = true;
-      }
-      if (root.contains("questions")) questions.emplace_back(file, std::move(root));
-    } catch (const json::exception& e) {
-      fail("{}: {}", file, json_message(e.what()));
-    }
+void read_vqa(const std::vector<std::string>& question_files,
+              const std::vector<std::string>& annotation_files, const std::string& image_root,
+              TaskCollector& out) {
+  if (question_files.empty()) {
+    fail(
+        "{}: annotations without questions; expected VQAv2's {{\"questions\": [..]}} file beside "
+        "it",
+        annotation_files.front());
   }
-  if (questions.empty())
-    fail("{}: annotations without questions; expected VQAv2's questions file, too", files[0]);
-  out.set_min_occurrences(9);
-  for (const auto& [file, root] : questions) {
-    try {
-      add_questions(root, file, annotations, annotated, out);
-    } catch (const json::exception& e) {
-      fail("{}: {}", file, json_message(e.what()));
-    }
+  if (annotation_files.empty() && out.options().labels_needed) {
+    fail(
+        "{}: questions without annotations; expected VQAv2's {{\"annotations\": [..]}} file "
+        "beside it",
+        question_files.front());
   }
-  int64_t strange = 0, first = 0;
-  for (const auto& [id, annotation] : annotations)
-    if (!annotation.used && (strange++ == 0 || id < first)) first = id;
-  if (strange > 0)
-    fail("{}: {} of {} annotations are of other questions, the first of question_id {}",
-         fmt::join(files, ", "), strange, annotations.size(), first);
-}
-
-void read_easy_vqa(const std::string& file, TaskBuilder& out) {
-  const json root = parse_json(read_file(file));
-  const std::vector<std::string> roots = json_roots(file, out.options().image_root);
-  const auto is_sample = [](const json& item) {
-    return item.is_array() && item.size() == 3 && item[0].is_string() && item[1].is_string() &&
-           item[2].is_number_integer();
-  };
-  const auto name = [&](size_t layout, size_t i) {
-    return join_path(roots[layout], fmt::format("{}.png", root[i][2].get<int64_t>()));
-  };
-  if (!root.empty() && !is_sample(root[0]))
-    fail("expected easy-VQA's list of [question, answer, image number]");
-  const size_t layout = choose_layout(roots.size(), std::min<size_t>(root.size(), 1), name);
-  for (size_t i = 0; i < root.size(); ++i) {
-    const std::string place = fmt::format("{}: [{}]", file, i);
-    if (!is_sample(root[i])) {
-      out.bad(place + ": expected [question, answer, image number]");
-      continue;
-    }
-    RawSample sample;
-    sample.text = root[i][0];
-    sample.answers = {{root[i][1], 1.0F}};
-    sample.labelled = true;
-    sample.pictures = {name(layout, i)};
-    out.add(std::move(sample), place);
-  }
+  VqaJoin join(image_root, out);
+  for (const std::string& file : question_files) join.read_questions(file);
+  for (const std::string& file : annotation_files) join.read_annotations(file);
+  join.finish(fmt::format("{}", fmt::join(question_files, ", ")),
+              fmt::format("{}", fmt::join(annotation_files, ", ")));
 }
 
 }  // namespace mome

@@ -1,35 +1,25 @@
 #include "runtime/data/tasks/task.h"
 
+#include <iterator>
+
 #include "runtime/core/error.h"
 
 namespace mome {
 namespace {
 
-struct Named {
-  Task task;
-  const char* name;
-};
-constexpr Named kTasks[] = {{Task::kRetrieval, "retrieval"},
-                            {Task::kVqa, "vqa"},
-                            {Task::kNlvr2, "nlvr2"},
-                            {Task::kEntailment, "snli-ve"},
-                            {Task::kImageClassification, "image-classification"}};
+constexpr const char* kNames[] = {"retrieval", "vqa", "nlvr2", "snli-ve", "image-classification"};
 
 }  // namespace
 
-const char* task_name(Task task) {
-  for (const Named& t : kTasks)
-    if (t.task == task) return t.name;
-  return "";
-}
+const char* task_name(Task task) { return kNames[int(task)]; }
 
 Task parse_task(std::string_view name) {
   std::string names;
-  for (const Named& t : kTasks) {
-    if (name == t.name) return t.task;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", t.name);
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (name == kNames[i]) return Task(i);
+    names += fmt::format("{}{}", i == 0 ? "" : ", ", kNames[i]);
   }
-  throw UsageError(fmt::format("task \"{}\" is unknown; expected one of {}", name, names));
+  throw UsageError(fmt::format("there is no task \"{}\"; expected one of {}", name, names));
 }
 
 int pictures_per_sample(Task task) { return task == Task::kNlvr2 ? 2 : 1; }

@@ -32,16 +32,22 @@ class TaskLoader {
   int64_t bad_images() const { return images_.bad_images(); }
 
  private:
-  void make(int64_t step, int i, int slot);
+  struct Slot {
+    Slot(const LoaderOptions& options, int pictures);
+
+    TaskBatch out;
+    std::vector<std::vector<int32_t>> texts;  // [B]
+    std::vector<std::vector<BadImage>> bad;   // [B]: pictures tried in vain
+  };
+
+  void make(int64_t step, int i, Slot& slot);
 
   const TaskSet& set_;
   const WordPiece* wordpiece_;
   const LoaderOptions options_;
   SampleOrder order_;
   TrainingImages images_;
-  std::vector<LoaderSlot> slots_;
-  std::vector<std::vector<int32_t>> samples_;  // [slots][B]
-  TaskBatch out_;
+  std::vector<Slot> slots_;
   Prefetcher prefetcher_;  // last: its threads use all of the above
 };
 

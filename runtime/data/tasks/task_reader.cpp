@@ -7,48 +7,49 @@
 namespace mome {
 
 TaskReader::TaskReader(const TaskSet& set, const WordPiece* wordpiece, const EvalOptions& options)
-    : set_(set),
-      wordpiece_(wordpiece),
-      options_(options),
-      reader_(set.pictures, wordpiece, options) {
+    : set_(set), wordpiece_(wordpiece), options_(options), reader_(set.pictures, nullptr, options) {
   MOME_CHECK(wordpiece || !has_text(set.task));
 }
 
 TaskBatch TaskReader::read(std::span<const int32_t> samples) {
-  const int pictures = pictures_per_sample(set_.task);
+  TaskBatch out;
+  out.pictures = pictures_per_sample(set_.task);
   std::vector<int32_t> records;
-  for (const int32_t sample : samples)
-    for (int j = 0; j < pictures; ++j) records.push_back(set_.samples.at(size_t(sample)).image[j]);
+  for (const int32_t sample : samples) {
+    const TaskSample& s = set_.samples.at(sample);
+    records.insert(records.end(), s.image, s.image + out.pictures);
+  }
   Batch gallery;
   const std::vector<int32_t> where = reader_.distinct_images(records, gallery);
 
-  TaskBatch out;
-  out.pictures = pictures;
-  std::vector<std::vector<int32_t>> texts;
-  std::vector<std::vector<int32_t>> places;  // in the gallery, of each sample that is kept
+  std::vector<size_t> kept;  // of `samples`
   for (size_t i = 0; i < samples.size(); ++i) {
-    const std::vector<int32_t> of_sample(where.begin() + std::ptrdiff_t(i) * pictures,
-                                         where.begin() + std::ptrdiff_t(i + 1) * pictures);
-    if (std::find(of_sample.begin(), of_sample.end(), -1) != of_sample.end()) continue;
-    const TaskSample& s = set_.samples[size_t(samples[i])];
-    places.push_back(of_sample);
-    out.samples.push_back(samples[i]);
-    out.targets.push_back(s.targets);
-    out.batch.records.push_back(s.image[0]);
-    out.batch.image_ids.push_back(set_.pictures.records[size_t(s.image[0])].image_id);
-    if (!has_text(set_.task)) continue;
-    out.batch.caption_ids.push_back(caption_id(s.text));
-    texts.push_back(wordpiece_->encode_text(s.text, options_.text_length));
+    const auto first = where.begin() + int64_t(i) * out.pictures;
+    if (std::all_of(first, first + out.pictures, [](int32_t at) { return at >= 0; })) {
+      kept.push_back(i);
+    }
   }
   Batch& batch = out.batch;
-  batch.size = int(out.samples.size());
+  batch.size = int(kept.size());
   batch.image_size = options_.image_size;
   const int64_t bytes = int64_t(options_.image_size) * options_.image_size * 3;
-  for (int j = 0; j < pictures; ++j)
-    for (const auto& place : places) {
-      const auto from = gallery.images.begin() + place[size_t(j)] * bytes;
+  for (int j = 0; j < out.pictures; ++j) {
+    for (const size_t i : kept) {
+      const auto from = gallery.images.begin() + where[i * out.pictures + j] * bytes;
       batch.images.insert(batch.images.end(), from, from + bytes);
     }
+  }
+  std::vector<std::vector<int32_t>> texts;
+  for (const size_t i : kept) {
+    const TaskSample& s = set_.samples[samples[i]];
+    out.samples.push_back(samples[i]);
+    out.targets.push_back(s.targets);
+    batch.records.push_back(s.image[0]);
+    batch.image_ids.push_back(set_.pictures.records[s.image[0]].image_id);
+    if (!has_text(set_.task)) continue;
+    texts.push_back(wordpiece_->encode_text(s.text, options_.text_length));
+    batch.caption_ids.push_back(caption_id(s.text));
+  }
   if (has_text(set_.task)) pack_texts(texts, batch);
   return out;
 }
