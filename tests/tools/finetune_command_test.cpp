@@ -182,7 +182,7 @@ TEST_F(FinetuneCommand, InterruptSavesAndSaysHowToGoOn) {
   ASSERT_EQ(mome(command("vqa", "vqa.jsonl", "whole", more)).code, 0);
   const std::vector<std::string> c = command("vqa", "vqa.jsonl", "stopped", more);
   const pid_t child = start(c);
-  while (!fs::exists(path("stopped/log.jsonl")))
+  for (int i = 0; i < 20000 && !fs::exists(path("stopped/log.jsonl")); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   kill(child, SIGINT);
   const Result stopped = finish(child);
