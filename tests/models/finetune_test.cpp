@@ -270,8 +270,8 @@ class Evaluate : public testing::Test {
       sample.image[0] = i;
       sample.text = std::string("is it ") + char('a' + i % 3);
       sample.labelled = i != 4;
-      if (i != 4 && i != 5) sample.targets = {{i % 4, 0.6F}, {2, i == 2 || i == 6 ? 1 : 0.3F}};
-      if (i % 4 == 2 && i != 4) sample.targets = {{2, 1}};
+      if (i != 4 && i != 5) sample.targets = {{i % 4, 0.6F}, {2, 0.3F}};
+      if (i % 4 == 2) sample.targets = {{2, 1}};
       sample.kind = i % 2 ? "odd" : "";
       set_.samples.push_back(sample);
     }
