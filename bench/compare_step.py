@@ -35,23 +35,36 @@ COLUMNS = ("date", "machine", "cores", "mome_commit", "torch", "model", "stage",
 STEPS = {"tiny": 10, "small": 8, "base": 3}  # timed steps a run, some ten seconds on two cores
 
 
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("rows", nargs="*", default=["tiny:pairs", "small:pairs", "base:pairs"],
-                        help="MODEL:STAGE[:BATCH] ... (default: all models' stage 3)")
+def add_common(parser):
+    """Options of every comparison of two programs in pairs."""
     parser.add_argument("--pairs", type=int, default=3, help="runs of each program a row")
-    parser.add_argument("--steps", type=int, help="timed steps a run (default: by model)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--peer-mode", choices=("auto", "eager", "compile"), default="auto")
     parser.add_argument("--mome", default=str(HERE.parent / "build" / "release" / "bin" / "mome"))
     parser.add_argument("--python", default=sys.executable, help="interpreter that has torch")
     parser.add_argument("--timeout", type=int, default=1800, help="seconds a run may take")
     parser.add_argument("--out", type=pathlib.Path, help="append here instead of printing")
-    args = parser.parse_args()
+
+
+def check_common(parser, args, columns):
     if args.pairs < 1 or args.threads < 1 or (args.steps or 1) < 1:
         parser.error("--pairs, --steps and --threads must be positive")
     if not shutil.which(args.mome):
         parser.error(f"{args.mome}: no such program; build it, or say --mome PATH")
+    if args.out and args.out.exists() and args.out.stat().st_size:
+        header = args.out.read_text().split("\n", 1)[0].split(",")
+        if tuple(header) != columns:
+            parser.error(f"{args.out}: its header is another; expected {','.join(columns)}")
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("rows", nargs="*", default=["tiny:pairs", "small:pairs", "base:pairs"],
+                        help="MODEL:STAGE[:BATCH] ... (default: all models' stage 3)")
+    parser.add_argument("--steps", type=int, help="timed steps a run (default: by model)")
+    add_common(parser)
+    args = parser.parse_args()
+    check_common(parser, args, COLUMNS)
     args.cases = []
     for row in args.rows:
         model, stage, batch = (row.split(":") + ["", ""])[:3]
@@ -60,31 +73,26 @@ def parse_args():
             parser.error(f"{row!r}: expected MODEL:STAGE or MODEL:STAGE:BATCH with MODEL one of "
                          f"{', '.join(MODELS)}, STAGE one of image, text, pairs")
         args.cases.append((model, stage, int(batch) if batch else MODELS[model][5]))
-    if args.out and args.out.exists() and args.out.stat().st_size:
-        header = args.out.read_text().split("\n", 1)[0].split(",")
-        if tuple(header) != COLUMNS:
-            parser.error(f"{args.out}: its header is another; expected {','.join(COLUMNS)}")
     return args
 
 
-def run(command, timeout):
-    """One run: the JSON object on the last line that a program printed."""
-    shown = " ".join(command)
+def run(command, timeout, rate):
+    """One run: the JSON object on the last line that a program printed; `rate` names its speed."""
+    name, shown = pathlib.Path(sys.argv[0]).stem, " ".join(command)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except OSError as e:
-        sys.exit(f"compare_step: cannot run {command[0]}: {e.strerror}")
+        sys.exit(f"{name}: cannot run {command[0]}: {e.strerror}")
     except subprocess.TimeoutExpired:
-        sys.exit(f"compare_step: no result in {timeout} s: {shown}")
+        sys.exit(f"{name}: no result in {timeout} s: {shown}")
     if done.returncode:
-        sys.exit(f"compare_step: exit status {done.returncode} from: {shown}\n"
-                 f"{done.stderr[-4000:]}")
+        sys.exit(f"{name}: exit status {done.returncode} from: {shown}\n{done.stderr[-4000:]}")
     try:
         result = json.loads(done.stdout.strip().split("\n")[-1])
-        float(result["pairs_per_s"]), float(result["peak_rss_mib"])
+        float(result[rate]), float(result["peak_rss_mib"])
     except (ValueError, KeyError, TypeError) as e:
-        sys.exit(f"compare_step: no JSON with pairs_per_s and peak_rss_mib ({e!r}) from: {shown}")
-    print(f"# {result['pairs_per_s']:9.3f} pairs/s {result['peak_rss_mib']:8.0f} MiB  {shown}",
+        sys.exit(f"{name}: no JSON with {rate} and peak_rss_mib ({e!r}) from: {shown}")
+    print(f"# {result[rate]:9.3f} {rate} {result['peak_rss_mib']:8.0f} MiB  {shown}",
           file=sys.stderr, flush=True)
     return result
 
@@ -110,25 +118,38 @@ def mome_commit():
         return "unknown"
 
 
+def alternate(mome, peer, args, rate):
+    """Runs of both in turn: the two lists of results, the ratios of their rates, the peer's mode.
+    The peer's mode is the faster one of a run each, unless --peer-mode says which."""
+    modes = {"eager": peer, "compile": [*peer, "--compile"]}
+    mode = args.peer_mode
+    if mode == "auto":
+        trial = {m: run(command, args.timeout, rate)[rate] for m, command in modes.items()}
+        mode = max(trial, key=trial.get)
+    runs = [(run(mome, args.timeout, rate), run(modes[mode], args.timeout, rate))
+            for _ in range(args.pairs)]
+    ours, theirs = zip(*runs)
+    return ours, theirs, [a[rate] / b[rate] for a, b in runs], mode
+
+
+def middle(side, key):
+    return statistics.median(r[key] for r in side)
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+
+
 def compare(model, stage, batch, args):
     steps = args.steps or STEPS[model]
     work = ["--model", model, "--stage", stage, "--batch", str(batch), "--steps", str(steps),
             "--threads", str(args.threads), "--json"]
     mome = [args.mome, "bench", "step", *work]
-    modes = {"eager": [args.python, str(HERE / "peer_pytorch.py"), *work]}
-    modes["compile"] = modes["eager"] + ["--compile"]
-    mode = args.peer_mode
-    if mode == "auto":
-        trial = {m: run(command, args.timeout)["pairs_per_s"] for m, command in modes.items()}
-        mode = max(trial, key=trial.get)
-    runs = [(run(mome, args.timeout), run(modes[mode], args.timeout)) for _ in range(args.pairs)]
-    ours, theirs = zip(*runs)
-    ratios = [a["pairs_per_s"] / b["pairs_per_s"] for a, b in runs]
-    middle = lambda side, key: statistics.median(r[key] for r in side)
+    peer = [args.python, str(HERE / "peer_pytorch.py"), *work]
+    ours, theirs, ratios, mode = alternate(mome, peer, args, "pairs_per_s")
     rss = middle(ours, "peak_rss_mib"), middle(theirs, "peak_rss_mib")
-    now = datetime.datetime.now(datetime.timezone.utc)
     return dict(zip(COLUMNS, (
-        now.strftime("%Y-%m-%d"), processor(), len(os.sched_getaffinity(0)), mome_commit(),
+        today(), processor(), len(os.sched_getaffinity(0)), mome_commit(),
         theirs[0]["torch"], model, stage, batch, args.threads, args.pairs, steps,
         f"{middle(ours, 'pairs_per_s'):.4g}", f"{middle(theirs, 'pairs_per_s'):.4g}",
         f"{statistics.median(ratios):.3f}", f"{min(ratios):.3f}", f"{max(ratios):.3f}",
@@ -136,20 +157,24 @@ def compare(model, stage, batch, args):
         f"{middle(theirs, 'import_rss_mib'):.0f}")))
 
 
-def main():
-    args = parse_args()
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    for case in args.cases:
-        row = compare(*case, args)
-        # A row is written as soon as it is known: a later failure loses nothing.
-        out = open(args.out, "a", newline="", encoding="utf-8") if args.out else sys.stdout
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        if (args.out and out.tell() == 0) or (not args.out and case == args.cases[0]):
+def write_rows(columns, cases, compare, out):
+    """A row for every case, written as soon as it is known: a later failure loses nothing."""
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    for number, case in enumerate(cases):
+        row = compare(*case)
+        file = open(out, "a", newline="", encoding="utf-8") if out else sys.stdout
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if (out and file.tell() == 0) or (not out and number == 0):
             writer.writeheader()
         writer.writerow(row)
-        if args.out:
-            out.close()
+        if out:
+            file.close()
+
+
+def main():
+    args = parse_args()
+    write_rows(COLUMNS, args.cases, lambda *case: compare(*case, args), args.out)
 
 
 if __name__ == "__main__":

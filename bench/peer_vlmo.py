@@ -41,6 +41,11 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+def add_branch(x, gamma, y, drop):
+    """x + drop * gamma * y; drop None: no drop path, one operation instead of three."""
+    return torch.addcmul(x, gamma, y) if drop is None else x + drop * (gamma * y)
+
+
 class Block(nn.Module):
     """One shared attention, experts with a norm each. `kind` is an expert's name, or "split": the
     first `split_at` tokens are text for the L expert, the rest image for the V expert."""
@@ -58,12 +63,12 @@ class Block(nn.Module):
 
     def expert(self, x, kind, drop):
         y = getattr(self, f"mlp_{kind}")(getattr(self, f"norm2_{kind}")(x))
-        return x + drop * (self.gamma_2 * y)
+        return add_branch(x, self.gamma_2, y, drop)
 
     def forward(self, x, bias, drop, kind):
         """x [B,N,D]; bias [B or 1,H,N,N]; drop [3,B,1,1]: drop-path factors of the attention and of
-        one or two experts."""
-        x = x + drop[0] * (self.gamma_1 * self.attn(self.norm1(x), bias))
+        one or two experts, or three times None."""
+        x = add_branch(x, self.gamma_1, self.attn(self.norm1(x), bias), drop[0])
         if kind == "split":
             text, image = x[:, :self.split_at], x[:, self.split_at:]
             return torch.cat([self.expert(text, "text", drop[1]),
@@ -91,7 +96,7 @@ class TextEmbeddings(nn.Module):
 
     def forward(self, ids):
         x = self.word_embeddings(ids) + self.token_type_embeddings.weight[0]
-        return F.dropout(self.LayerNorm(x), self.dropout)
+        return F.dropout(self.LayerNorm(x), self.dropout, self.training)
 
 
 class MlmHead(nn.Module):
@@ -182,6 +187,8 @@ class Vlmo(nn.Module):
         return [b + padding for b in bias.unbind(0)]
 
     def drop_path(self, B):
+        if not self.training:
+            return [(None, None, None)] * self.layers
         keep = self.keep_rate.expand(self.layers, 3, B, 1, 1)
         return (torch.bernoulli(keep) / keep).unbind(0)
 
@@ -206,10 +213,20 @@ class Vlmo(nn.Module):
             x = self.transformer.blocks[i](x, biases[i], drops[i], kind_here)
         return x, at_vl
 
-    def fuse(self, image, ids, keep):
+    def fuse(self, image, ids, keep=None):
         x = torch.cat([self.embed_text(ids), self.embed_image(image)], 1)
-        keep = F.pad(keep, (0, self.P + 1), value=1)
+        if keep is not None:
+            keep = F.pad(keep, (0, self.P + 1), value=1)
         return self.transformer.norm(self.encode(x, "fusion", self.bias("vl", keep))[0])
+
+    def states(self, image=None, ids=None):
+        """All tokens' states after the final norm, of images, of texts, or of both fused (text
+        first). Texts have no padding, so no key mask."""
+        if image is not None and ids is not None:
+            return self.fuse(image, ids)
+        kind = "text" if image is None else "imag"
+        x = self.embed_text(ids) if image is None else self.embed_image(image)
+        return self.transformer.norm(self.encode(x, kind, self.bias(kind))[0])
 
     # ---- objectives ---------------------------------------------------------------------------
 
@@ -261,9 +278,39 @@ class Vlmo(nn.Module):
     def image_loss(self, image, mask):
         x, _ = self.encode(self.embed_image(image, mask), "imag", self.bias("imag"))
         patches = F.unfold(image, self.patch, stride=self.patch).transpose(1, 2)[mask]
-        mean, var = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True, unbiased=False)
+        mean, var = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True, unbiased=True)
         target = (patches - mean) * torch.rsqrt(var + 1e-6)
         return F.mse_loss(self.mim_head(self.transformer.norm(x)[:, 1:][mask]), target)
+
+
+def compile_blocks(model):
+    torch._dynamo.config.recompile_limit = 64  # kinds of block x lengths
+    for module in (*model.transformer.blocks, getattr(model, "mlm_score", None)):
+        if module is not None:
+            module.compile(dynamic=False)
+
+
+class Encoder:
+    """A stage-3 model's forward pass in evaluation, of one part: "image", "text" or "fusion"."""
+
+    def __init__(self, part, batch, compiled, **model):
+        self.part, self.B, self.size = part, batch, model["size"]
+        self.vocabulary = model["vocabulary"]
+        self.model = Vlmo("pairs", **model).eval()
+        if compiled:
+            compile_blocks(self.model)
+
+    def make_batch(self):
+        inputs = {}
+        if self.part != "text":
+            inputs["image"] = torch.randn(self.B, 3, self.size, self.size)
+        if self.part != "image":
+            inputs["ids"] = torch.randint(1000, self.vocabulary, (self.B, self.model.T))
+        return inputs
+
+    def step(self, inputs):
+        with torch.inference_mode():
+            return self.model.states(**inputs)
 
 
 class Trainer:
@@ -279,10 +326,7 @@ class Trainer:
         self.model = Vlmo(**model)
         self.loss = getattr(self.model, f"{self.stage}_loss")
         if compiled:
-            torch._dynamo.config.recompile_limit = 64  # kinds of block x lengths
-            for module in (*self.model.transformer.blocks, getattr(self.model, "mlm_score", None)):
-                if module is not None:
-                    module.compile(dynamic=False)
+            compile_blocks(self.model)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             [{"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.01},

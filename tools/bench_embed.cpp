@@ -1,7 +1,6 @@
 // `mome bench embed`: the rates of `mome embed` with random weights: reading pictures, and the
 // encoder, of a data set as it lies in its files.
 #include <omp.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -10,6 +9,7 @@
 #include "models/checkpoints/shape.h"
 #include "models/evaluation/features.h"
 #include "runtime/data/dataset.h"
+#include "tools/bench_timing.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -90,8 +90,6 @@ void run(const Options& o) {
       tokens += int64_t(batch.tokens.size());
     });
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const double n = double(records.size()), m = double(captions.size());
   const nlohmann::json out = {{"model", o.model},
                               {"image_size", config.image_size},
@@ -106,7 +104,7 @@ void run(const Options& o) {
                               {"texts_per_s", m / (read_texts + encode_texts)},
                               {"read_texts_per_s", m / read_texts},
                               {"encode_texts_per_s", m / encode_texts},
-                              {"peak_rss_mib", double(usage.ru_maxrss) / 1024}};
+                              {"peak_rss_mib", peak_rss_mib()}};
   if (o.json) {
     fmt::print("{}\n", out.dump());
     return;
@@ -116,7 +114,7 @@ void run(const Options& o) {
       "texts/s of {:.1f} tokens (encoder {:.1f}), peak {:.0f} MiB\n",
       o.model, config.image_size, o.batch, omp_get_max_threads(), n / (read_images + encode_images),
       n / read_images, n / encode_images, m / (read_texts + encode_texts), double(tokens) / m,
-      m / encode_texts, double(usage.ru_maxrss) / 1024);
+      m / encode_texts, peak_rss_mib());
 }
 
 }  // namespace

@@ -1,16 +1,15 @@
 // `mome bench search`: times exact search among random unit vectors.
 #include <omp.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "kernels/common/parallel.h"
 #include "kernels/common/philox.h"
 #include "models/evaluation/nearest.h"
+#include "tools/bench_timing.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -44,15 +43,8 @@ std::vector<T> unit_rows(int64_t n, int64_t dim, uint64_t seed) {
 double median_seconds(int64_t repeats, const std::function<void()>& work) {
   work();  // pages and threads are there from now on
   std::vector<double> seconds;
-  for (int64_t i = 0; i < repeats; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    seconds.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::sort(seconds.begin(), seconds.end());
-  const size_t n = seconds.size();
-  return n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
+  for (int64_t i = 0; i < repeats; ++i) seconds.push_back(seconds_of(work));
+  return median(std::move(seconds));
 }
 
 template <class T>
@@ -74,9 +66,7 @@ void bench(const Options& o, DType dtype) {
                    {"repeats", repeats},
                    {"best", found[0].empty() ? 0 : found[0][0].score}});
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const double rss = double(usage.ru_maxrss) / 1024;
+  const double rss = peak_rss_mib();
   if (o.json) {
     fmt::print("{}\n", nlohmann::json{{"rows", o.rows},
                                       {"dim", o.dim},

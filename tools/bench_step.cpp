@@ -1,10 +1,9 @@
 // `mome bench step`: times whole training steps on made-up inputs of a model's shapes.
 #include <omp.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "kernels/common/gemm.h"
@@ -13,6 +12,7 @@
 #include "models/stages/trainer.h"
 #include "runtime/optim/optimizer.h"
 #include "runtime/optim/schedule.h"
+#include "tools/bench_timing.h"
 #include "tools/commands.h"
 
 namespace mome {
@@ -108,34 +108,31 @@ void bench_step(Options o) {
     const Batch batch = made_up(o, config, uint64_t(step));
     const StepContext context{arena, 1, uint64_t(step), true, dtype == DType::kF16 ? optimizer.loss_scale() : nullptr};
     const int64_t before = gemm_count().flops;
-    const auto start = std::chrono::steady_clock::now();
-    model.parameters().zero_grads();
-    const Metrics m = o.stage == "image"  ? image_step(model, stages.image, batch, nullptr, context)
-                      : o.stage == "text" ? text_step(model, stages.text, batch, words, context)
-                                          : pair_step(model, stages.pairs, batch, words, true, context);
-    optimizer.step();
-    device->synchronize();
-    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double s = seconds_of([&] {
+      model.parameters().zero_grads();
+      const Metrics m = o.stage == "image"  ? image_step(model, stages.image, batch, nullptr, context)
+                        : o.stage == "text" ? text_step(model, stages.text, batch, words, context)
+                                            : pair_step(model, stages.pairs, batch, words, true, context);
+      optimizer.step();
+      device->synchronize();
+      loss = m.get("loss");
+    });
     if (step >= o.warmup) {
       seconds.push_back(s);
       flops += gemm_count().flops - before;
     }
-    loss = m.get("loss");
   }
-  std::sort(seconds.begin(), seconds.end());
   const size_t n = seconds.size();
-  const double median = n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
+  const double step_s = median(seconds), rss = peak_rss_mib();
   const double gflop = double(flops) / double(n) * 1e-9;
   nlohmann::json out = {{"model", o.model}, {"stage", o.stage}, {"device", o.device}, {"dtype", o.dtype}, {"batch", o.batch}, {"steps", o.steps},
-                        {"threads", omp_get_max_threads()}, {"pairs_per_s", double(o.batch) / median}, {"step_s", median},
-                        {"peak_rss_mib", double(usage.ru_maxrss) / 1024}, {"arena_peak_mib", double(arena.peak()) / (1 << 20)},
-                        {"gflop_real", gflop}, {"gf_s_real", gflop / median}, {"recompute", o.recompute}, {"loss", loss}};
+                        {"threads", omp_get_max_threads()}, {"pairs_per_s", double(o.batch) / step_s}, {"step_s", step_s},
+                        {"peak_rss_mib", rss}, {"arena_peak_mib", double(arena.peak()) / (1 << 20)},
+                        {"gflop_real", gflop}, {"gf_s_real", gflop / step_s}, {"recompute", o.recompute}, {"loss", loss}};
   if (o.json) fmt::print("{}\n", out.dump());
   else
     fmt::print("{} {} batch {}: {:.2f} samples/s, {:.4f} s a step (median of {}), {:.1f} GFLOP of products a step at {:.1f} GF/s, peak {:.0f} MiB\n",
-               o.model, o.stage, o.batch, double(o.batch) / median, median, n, gflop, gflop / median, double(usage.ru_maxrss) / 1024);
+               o.model, o.stage, o.batch, double(o.batch) / step_s, step_s, n, gflop, gflop / step_s, rss);
 }
 
 }  // namespace
@@ -144,6 +141,7 @@ void add_bench_command(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure the engine on this machine");
   bench->require_subcommand(1);
   add_bench_embed_command(*bench);
+  add_bench_forward_command(*bench);
   add_bench_search_command(*bench);
   CLI::App* step = bench->add_subcommand("step", "Time whole training steps on made-up inputs");
   auto o = std::make_shared<Options>();

@@ -2,7 +2,8 @@
 """The benchmark's peer (bench/peer_vlmo.py) must do what the reference does: its speed counts then.
 
 Both get the same float64 parameters, batch and negatives, no drop path or dropout; loss and
-gradients of the three stages must agree to rounding, and the same parameters must be frozen.
+gradients of the three stages must agree to rounding, and the same parameters must be frozen; so
+must the states that the forward benchmark computes (full texts).
 Needs torch, numpy and safetensors.
 
     python3 tests/peers/check_bench_peer.py
@@ -36,14 +37,42 @@ def official(name):
     return name
 
 
-def check(stage, mode, seed=7):
-    p, x = make_parameters(mode, "relative", seed), make_batch(np.random.default_rng(seed))
+def make_model(stage, p, drop_path=0.0):
+    """The peer with the reference's parameters, and these by their official names."""
     model = Vlmo(stage, reference.L, reference.D, reference.H, reference.SIZE, reference.PATCH,
-                 reference.FIRST_VL, reference.T, reference.T0, reference.V, drop_path=0.0)
-    model.draw_negatives = lambda similarity: (x["neg_image"], x["neg_text"])
+                 reference.FIRST_VL, reference.T, reference.T0, reference.V, drop_path=drop_path)
     ours = {official(name): value for name, value in model.named_parameters()}
     for name, value in ours.items():
         value.data.copy_(p[name].data)
+    return model, ours
+
+
+def check_states(seed=7):
+    p, x = make_parameters("stage3", "relative", seed), make_batch(np.random.default_rng(seed))
+    # In evaluation drop path must be off, whatever its rate is.
+    model = make_model("pairs", p, drop_path=0.5)[0].eval()
+    image, ids, keep = x["image"], x["text_ids"], torch.ones_like(x["text_masks"])
+    fused = reference.infer(p, image, ids, keep)
+    lone = reference.infer_single
+    expected = {
+        "image": lone(p, reference.embed_image(p, image), reference.image_keep(image), "imag",
+                      tail=False)["feats"],
+        "text": lone(p, reference.embed_text(p, ids), keep, "text", tail=False)["feats"],
+        "fusion": torch.cat([fused["text_feats"], fused["image_feats"]], 1)}
+    with torch.inference_mode():
+        for part, inputs in (("image", {"image": image}), ("text", {"ids": ids}),
+                             ("fusion", {"image": image, "ids": ids})):
+            worst = ((model.states(**inputs) - expected[part]).abs().max()
+                     / expected[part].abs().max()).item()
+            print(f"forward {part}: worst relative difference {worst:.1e}")
+            if not worst < 1e-12:
+                sys.exit(f"forward {part}: the peer differs from the reference")
+
+
+def check(stage, mode, seed=7):
+    p, x = make_parameters(mode, "relative", seed), make_batch(np.random.default_rng(seed))
+    model, ours = make_model(stage, p)
+    model.draw_negatives = lambda similarity: (x["neg_image"], x["neg_text"])
     inputs = [x[k] == 1 if k == "mim_masks" else x[k] for k in READS[stage]]
     loss = getattr(model, f"{stage}_loss")(*inputs)
     expected = reference.MODES[mode](p, x)["loss"]
@@ -66,3 +95,4 @@ if __name__ == "__main__":
     reference.HIDDEN = 4 * reference.D  # as published; the goldens' model is narrower
     for case in (("pairs", "stage3"), ("text", "textmlm"), ("image", "mim")):
         check(*case)
+    check_states()
