@@ -301,11 +301,12 @@ using AnswersCommand = ProgramTest;
 
 TEST_F(AnswersCommand, CountsAnnotations) {
   std::string list;
-  for (const char* answer : {"Net", "two", "the net", "2"})
-    list +=
-        fmt::format("{}{{\"multiple_choice_answer\": \"{}\"}}", list.empty() ? "" : ", ", answer);
-  std::ofstream(path("a.json")) << "{\"annotations\": [" << list
-                                << ", {\"multiple_choice_answer\": \"x\"}]}";
+  int id = 0;
+  for (const char* answer : {"Net", "two", "the net", "2", "x"})
+    list += fmt::format(
+        "{}{{\"question_id\": {}, \"multiple_choice_answer\": \"{}\", \"answers\": [{{\"answer\": \"{}\"}}]}}",
+        list.empty() ? "" : ", ", ++id, answer, answer);
+  std::ofstream(path("a.json")) << "{\"annotations\": [" << list << "]}";
   Result r =
       mome({"data", "answers", path("answers.txt"), path("a.json"), "--min-occurrences", "2"});
   EXPECT_EQ(r.code, 0) << r.err;

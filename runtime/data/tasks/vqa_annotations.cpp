@@ -60,14 +60,18 @@ void read_vqa_annotations(const std::string& file,
 std::vector<std::string> build_answers(const std::vector<std::string>& annotation_files,
                                        int64_t min_occurrences) {
   AnswerCounter counter;
+  std::string broken;
   for (const std::string& file : annotation_files) {
     read_vqa_annotations(
         file,
         [&](const VqaAnnotation& a, const std::string&) {
           counter.add(normalize_answer(a.majority));
         },
-        // A class list with a hole would shift every class behind it.
-        [](const std::string& problem) { throw Error(problem); });
+        [&](const std::string& problem) {
+          if (broken.empty()) broken = problem;
+        });
+    // A class list with a hole would shift every class behind it.
+    if (!broken.empty()) throw Error(broken);
   }
   std::vector<std::string> classes = counter.frequent(min_occurrences);
   if (classes.empty()) {
