@@ -19,7 +19,7 @@ struct Options {
 // behaviour back: its list of what does not decay, masks on padding, captions of the same image as negatives, and the
 // contrast's gradient divided by the number of devices, 64 for VLMo-Base.
 const std::vector<std::string> kAsPublished = {
-    "stages.image.decay=as-published",  "stages.text.decay=as-published",    "stages.pairs.decay=as-published",
+    "stages.text.decay=as-published",   "stages.pairs.decay=as-published",
     "stages.text.masking=as-published", "stages.pairs.masking=as-published", "stages.pairs.duplicates=as-published",
     "stages.pairs.itc_world=64"};
 

@@ -125,6 +125,8 @@ void check(const Recipe& r) {
   check(r.stages.image, "stages.image");
   check(r.stages.text, "stages.text");
   check(r.stages.pairs, "stages.pairs");
+  check_objective(r.stages.text);
+  check_objective(r.stages.pairs);
   const auto want = [](bool ok, const std::string& key, const std::string& what) {
     if (!ok) fail("recipe: {}: {}", key, what);
   };

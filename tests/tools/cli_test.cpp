@@ -107,7 +107,7 @@ TEST_F(CliTest, AsPublishedWinsOverTheRecipeAndSetOverBoth) {
   EXPECT_EQ(lines(plain, "itc_world = 2"), 1u);
   const Result published = mome({"config", path("r.toml"), "--as-published"});
   EXPECT_EQ(published.code, 0) << published.err;
-  EXPECT_EQ(lines(published, "decay = \"as-published\""), 3u);
+  EXPECT_EQ(lines(published, "decay = \"as-published\""), 2u);
   EXPECT_EQ(lines(published, "masking = \"as-published\""), 2u);
   EXPECT_EQ(lines(published, "duplicates = \"as-published\""), 1u);
   EXPECT_EQ(lines(published, "itc_world = 64"), 1u);

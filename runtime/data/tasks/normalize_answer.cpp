@@ -44,11 +44,11 @@ std::unordered_map<std::string, std::string> word_table() {
     }
   }
   table["somebody'd"] = "somebodyd";  // the published table has this pair the other way round
-  constexpr const char* kDigits[] = {"zero", "one",   "two",   "three", "four", "five",
-                                     "six",  "seven", "eight", "nine",  "ten"};
-  for (int i = 0; i <= 10; ++i) table[kDigits[i]] = std::to_string(i);
-  table["none"] = "0";
-  for (const char* article : {"a", "an", "the"}) table[article] = "";
+  constexpr const char* kNumbers[] = {"zero", "one",   "two",   "three", "four", "five",
+                                      "six",  "seven", "eight", "nine",  "ten"};
+  for (int i = 0; i <= 10; ++i) table[kNumbers[i]] = std::to_string(i);
+  table["none"] = table["zero"];
+  for (const char* article : {"a", "an", "the"}) table[article].clear();
   return table;
 }
 
