@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "models/checkpoints/beit.h"
 #include "models/checkpoints/shape.h"
@@ -14,7 +15,6 @@
 #include "models/finetune/task_work.h"
 #include "models/stages/checkpoint.h"
 #include "models/stages/pair_work.h"
-#include "runtime/data/dataset.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/log/interrupt.h"
 
@@ -95,7 +95,14 @@ std::vector<std::string> split_sources(const std::string& sources) {
 }
 
 std::vector<std::string> read_classes(const std::string& path) {
-  const std::vector<std::string> lines = read_text_lines({path});
+  // A blank line is a class, too: an answer that normalisation left nothing of.
+  std::vector<std::string> lines;
+  std::istringstream text(read_file(path));
+  for (std::string line; std::getline(text, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(line);
+  }
+  if (lines.empty()) fail("{}: empty; expected a class a line", path);
   std::set<std::string> seen;
   for (size_t i = 0; i < lines.size(); ++i)
     if (!seen.insert(lines[i]).second) fail("{}: line {}: class \"{}\" is there twice", path, i + 1, lines[i]);

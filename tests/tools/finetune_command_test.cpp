@@ -272,6 +272,28 @@ TEST_F(FinetuneCommand, EntailmentAndImageClassification) {
   EXPECT_NE(r.err.find("fresh: nothing"), std::string::npos) << r.err;
 }
 
+// Statements about pairs of pictures; labels that are bools are the classes of the format.
+TEST_F(FinetuneCommand, PairsOfPictures) {
+  std::ofstream lines(path("nlvr2.jsonl"));
+  for (int i = 0; i < 12; ++i) {
+    const std::string second = fmt::format("{}.jpg", (i + 1) % 12);
+    json line = {{"text", "a red square"}, {"label", i % 3 == 0}};
+    line["image"] = json::array({fmt::format("{}.jpg", i), second});
+    lines << line << "\n";
+  }
+  lines.close();
+  Result r = mome(command("nlvr2", "nlvr2.jsonl", "pairs"));
+  ASSERT_EQ(r.code, 0) << r.err;
+  r = mome(
+      evaluation("nlvr2", "pairs/nlvr2.safetensors", "nlvr2.jsonl", {"--json", path("e.json")}));
+  ASSERT_EQ(r.code, 0) << r.err;
+  const json e = json_of("e.json");
+  EXPECT_EQ(e["all"]["samples"], 12);
+  EXPECT_NEAR(e["majority"]["score"].get<double>(), 8 / 12., 1e-9);
+  for (const json& p : e["predictions"])
+    EXPECT_TRUE(p["class"] == "True" || p["class"] == "False") << p;
+}
+
 TEST_F(FinetuneCommand, RetrievalWithMatchingIsReranked) {
   Result r = mome(command("retrieval", "pairs.jsonl", "ir", {"training.matching=1"}));
   ASSERT_EQ(r.code, 0) << r.err;
@@ -300,13 +322,12 @@ TEST_F(FinetuneCommand, RetrievalWithMatchingIsReranked) {
 using AnswersCommand = ProgramTest;
 
 TEST_F(AnswersCommand, CountsAnnotations) {
-  std::string list;
-  int id = 0;
+  json all = json::array();
   for (const char* answer : {"Net", "two", "the net", "2", "x"})
-    list += fmt::format(
-        "{}{{\"question_id\": {}, \"multiple_choice_answer\": \"{}\", \"answers\": [{{\"answer\": \"{}\"}}]}}",
-        list.empty() ? "" : ", ", ++id, answer, answer);
-  std::ofstream(path("a.json")) << "{\"annotations\": [" << list << "]}";
+    all.push_back({{"question_id", all.size()},
+                   {"multiple_choice_answer", answer},
+                   {"answers", json::array({{{"answer", answer}}})}});
+  std::ofstream(path("a.json")) << json{{"annotations", all}};
   Result r =
       mome({"data", "answers", path("answers.txt"), path("a.json"), "--min-occurrences", "2"});
   EXPECT_EQ(r.code, 0) << r.err;

@@ -26,6 +26,11 @@ const char* one_of(const json& object, std::initializer_list<const char*> names)
   return found;
 }
 
+// NLVR2's names of its classes.
+std::string true_or_false(const std::string& label) {
+  return label == "true" ? "True" : label == "false" ? "False" : label;
+}
+
 // A string, a bool or a number, as a string.
 std::string scalar_field(const json& object, const char* name) {
   const json& value = object.at(name);
@@ -82,7 +87,7 @@ RawSample parse_line(const json& object, Task task) {
   } else if (label) {
     const std::string value = scalar_field(object, label);
     if (value.empty()) fail("\"{}\" is blank; expected the name of a class", label);
-    sample.answers = {{value, 1.0f}};
+    sample.answers = {{task == Task::kNlvr2 ? true_or_false(value) : value, 1.0f}};
   }
   if (const char* key = one_of(object, {"key", "identifier", "question_id"})) {
     sample.key = scalar_field(object, key);
@@ -95,6 +100,7 @@ RawSample parse_line(const json& object, Task task) {
 }  // namespace
 
 void read_plain_lines(const std::string& file, const std::string& image_root, TaskCollector& out) {
+  if (out.task() == Task::kNlvr2) out.set_classes({"False", "True"});  // its head has no others
   std::vector<RawSample> samples;
   read_json_lines(
       file,
