@@ -239,7 +239,7 @@ TEST_F(TaskFormats, PlainLines) {
   const auto pairs =
       folder_.write("pairs.jsonl", R"({"image": ["a.png", "b.png"], "text": "t", "label": false})");
   const TaskSet pair = open_task(Task::kNlvr2, {pairs}, "", {});
-  EXPECT_EQ(pair.classes, Names{"false"});
+  EXPECT_EQ(pair.classes, (Names{"False", "True"}));
   EXPECT_NE(pair.samples[0].image[0], pair.samples[0].image[1]);
 }
 

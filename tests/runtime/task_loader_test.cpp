@@ -32,8 +32,10 @@ class TaskLoading : public ::testing::Test {
       const std::string image = task == Task::kNlvr2
                                     ? fmt::format("[\"{}.png\", \"{}.png\"]", i, (i + 1) % 8)
                                     : fmt::format("\"{}.png\"", i);
-      lines +=
-          fmt::format("{{\"image\": {}, \"text\": \"text {}\", \"label\": {}}}\n", image, i, i % 3);
+      // Of pairs a statement is true or false; other tasks have any labels.
+      const std::string label =
+          task == Task::kNlvr2 ? (i % 2 == 1 ? "true" : "false") : std::to_string(i % 3);
+      lines += fmt::format("{{\"image\": {}, \"text\": \"text {}\", \"label\": {}}}\n", image, i, label);
     }
     return open_task(task, {folder_.write("set.jsonl", lines)}, "", {});
   }
@@ -159,9 +161,9 @@ TEST_F(TaskLoading, BrokenPicturesAreReplaced) {
 TEST_F(TaskLoading, NoSampleIsGood) {
   make_pictures(1);
   const auto file =
-      folder_.write("all.jsonl", R"({"image": ["0.png", "7.png"], "text": "t", "label": 1})"
+      folder_.write("all.jsonl", R"({"image": ["0.png", "7.png"], "text": "t", "label": true})"
                                  "\n"
-                                 R"({"image": ["7.png", "0.png"], "text": "t", "label": 0})");
+                                 R"({"image": ["7.png", "0.png"], "text": "t", "label": false})");
   const TaskSet set = open_task(Task::kNlvr2, {file}, "", {});
   TaskLoader loader(set, &vocabulary_, options(), 0);
   expect_in(error_of([&] { loader.next(); }), {"all.jsonl", "every sample has a picture"});
