@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The work of `mome bench forward` in plain good PyTorch: the peer of compare_forward.py.
 
-VLMo-Base's forward pass in evaluation on made-up inputs, on the CPU in fp32, under
+VLMo's forward pass in evaluation on made-up inputs, on the CPU in fp32, under
 torch.inference_mode: images alone through the V experts, texts alone through the L experts, or both
 fused (V and L experts, then VL experts), to all tokens' states after the final norm. Attention is
 F.scaled_dot_product_attention with the relative position bias as its additive mask. Texts have the
@@ -27,8 +27,9 @@ TEXT_LENGTH = 40
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", choices=MODELS, default="base")
     parser.add_argument("--part", choices=("image", "text", "fusion"), default="fusion")
-    parser.add_argument("--image-size", type=int, default=224, help="a multiple of 16")
+    parser.add_argument("--image-size", type=int, help="a multiple of 16 (default: the model's)")
     parser.add_argument("--batch", type=int, default=8, help="sequences a pass")
     parser.add_argument("--steps", type=int, default=5, help="timed passes")
     parser.add_argument("--warmup", type=int, default=1, help="passes before them, not timed")
@@ -36,6 +37,7 @@ def parse_args():
     parser.add_argument("--compile", action="store_true", help="torch.compile instead of eager")
     parser.add_argument("--json", action="store_true", help="no effect: the output is always JSON")
     args = parser.parse_args()
+    args.image_size = args.image_size or MODELS[args.model][3]
     if min(args.batch, args.steps, args.threads) < 1 or args.warmup < 0:
         parser.error("--batch, --steps and --threads must be positive, --warmup not negative")
     if args.image_size < PATCH or args.image_size % PATCH:
@@ -52,7 +54,7 @@ def main():
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    layers, width, heads, _, first_vl, _ = MODELS["base"]
+    layers, width, heads, _, first_vl, _ = MODELS[args.model]
     encoder = Encoder(args.part, args.batch, args.compile, layers=layers, width=width,
                       heads=heads, size=args.image_size, patch=PATCH, first_vl=first_vl,
                       T=TEXT_LENGTH, T0=T0, vocabulary=VOCABULARY, drop_path=0.0)
@@ -65,7 +67,7 @@ def main():
         sys.exit("peer_forward: a state is not a number")
     step = statistics.median(seconds[args.warmup:])
     print(json.dumps({
-        "program": "pytorch", "part": args.part, "image_size": args.image_size,
+        "program": "pytorch", "model": args.model, "part": args.part, "image_size": args.image_size,
         "batch": args.batch, "tokens": states.shape[0] * states.shape[1], "steps": args.steps,
         "threads": args.threads, "mode": "compile" if args.compile else "eager",
         "torch": torch.__version__, "sequences_per_s": args.batch / step, "step_s": step,

@@ -8,8 +8,8 @@
 
 #include "kernels/common/gemm.h"
 #include "kernels/common/philox.h"
-#include "models/checkpoints/shape.h"
 #include "models/objectives/objectives.h"
+#include "tools/bench_models.h"
 #include "tools/bench_timing.h"
 #include "tools/commands.h"
 
@@ -17,8 +17,8 @@ namespace mome {
 namespace {
 
 struct Options {
-  std::string model = "vlmo-base", part = "fusion";
-  int64_t batch = 8, image_size = 224, steps = 5, warmup = 1;
+  std::string model = "base", part = "fusion";
+  int64_t batch = 8, image_size = 0, steps = 5, warmup = 1;
   int threads = 0;
   bool json = false;
 };
@@ -61,10 +61,14 @@ double mean_size(Tape& tape, const Tensor& states) {
 void run(const Options& o) {
   if (o.threads > 0) omp_set_num_threads(o.threads);
   const bool images = o.part != "text", texts = o.part != "image";
-  const ModelConfig config = published_config(o.model, o.image_size);
+  ModelConfig config = bench_model(o.model).config;
+  if (o.image_size > 0) config.image_size = o.image_size;
+  if (config.image_size % config.patch != 0)
+    throw UsageError(fmt::format("--image-size {}: must be a multiple of the patch's {} pixels",
+                                 config.image_size, config.patch));
   MomeModel model(config, ModelParts::stage_pairs());
   model.parameters().initialize(1);
-  const Batch batch = images ? made_up_images(o.batch, o.image_size) : Batch();
+  const Batch batch = images ? made_up_images(o.batch, config.image_size) : Batch();
   ForwardInputs in;
   if (images) in.images = o.batch;
   if (texts) add_texts(in, o.batch, config);
@@ -100,7 +104,7 @@ void run(const Options& o) {
   if (o.json) {
     fmt::print("{}\n", nlohmann::json{{"model", o.model},
                                       {"part", o.part},
-                                      {"image_size", images ? o.image_size : 0},
+                                      {"image_size", images ? config.image_size : 0},
                                       {"batch", o.batch},
                                       {"tokens", tokens},
                                       {"steps", o.steps},
@@ -126,13 +130,12 @@ void run(const Options& o) {
 void add_bench_forward_command(CLI::App& bench) {
   CLI::App* c = bench.add_subcommand("forward", "Time an encoder's forward pass, random weights");
   auto o = std::make_shared<Options>();
-  c->add_option("--model", o->model, "vlmo-base, vlmo-base-plus or vlmo-large")
-      ->capture_default_str();
+  c->add_option("--model", o->model, "tiny, small or base (VLMo-Base)")->capture_default_str();
   c->add_option("--part", o->part, "image, text or fusion: what is encoded")
       ->check(CLI::IsMember({"image", "text", "fusion"}))
       ->capture_default_str();
-  c->add_option("--image-size", o->image_size, "pixels")
-      ->check(CLI::PositiveNumber)
+  c->add_option("--image-size", o->image_size, "pixels; 0: the model's")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   c->add_option("--batch", o->batch, "sequences a pass")
       ->check(CLI::PositiveNumber)

@@ -12,6 +12,7 @@
 #include "models/stages/trainer.h"
 #include "runtime/optim/optimizer.h"
 #include "runtime/optim/schedule.h"
+#include "tools/bench_models.h"
 #include "tools/bench_timing.h"
 #include "tools/commands.h"
 
@@ -24,19 +25,6 @@ struct Options {
   int threads = 0;
   bool json = false, recompute = false;
 };
-
-ModelConfig shape(const std::string& name, int64_t* batch) {
-  ModelConfig c;
-  const auto set = [&](int64_t layers, int64_t width, int64_t heads, int64_t image, int64_t vl_from, int64_t b) {
-    c.layers = layers, c.width = width, c.heads = heads, c.image_size = image, c.vl_from = vl_from;
-    if (*batch == 0) *batch = b;
-  };
-  if (name == "tiny") set(4, 192, 3, 96, 3, 32);
-  else if (name == "small") set(6, 256, 4, 128, 5, 16);
-  else if (name == "base") set(12, 768, 12, 224, 10, 4);
-  else throw UsageError(fmt::format("--model {}: unknown; expected tiny, small or base", name));
-  return c;
-}
 
 // Lengths of COCO captions in tokens, [CLS] and [SEP] included: mean 12, standard deviation 3, 6 … 40; stage text: uniform 60 … 196.
 int text_length(const std::string& stage, RandomStream& random) {
@@ -71,7 +59,9 @@ Batch made_up(const Options& o, const ModelConfig& c, uint64_t step) {
 }
 
 void bench_step(Options o) {
-  ModelConfig config = shape(o.model, &o.batch);
+  const BenchModel chosen = bench_model(o.model);
+  ModelConfig config = chosen.config;
+  if (o.batch == 0) o.batch = chosen.batch;
   if (o.steps < 1 || o.warmup < 0 || o.batch < 1) throw UsageError("--steps and --batch must be at least 1, --warmup at least 0");
   if (o.threads > 0) omp_set_num_threads(o.threads);
   if (o.stage == "text") config.text_length = 196;
