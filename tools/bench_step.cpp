@@ -144,6 +144,7 @@ void add_bench_command(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure the engine on this machine");
   bench->require_subcommand(1);
   add_bench_embed_command(*bench);
+  add_bench_load_command(*bench);
   add_bench_search_command(*bench);
   CLI::App* step = bench->add_subcommand("step", "Time whole training steps on made-up inputs");
   auto o = std::make_shared<Options>();

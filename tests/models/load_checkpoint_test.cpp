@@ -258,7 +258,8 @@ std::vector<float> features(MomeModel& model) {
   for (int i = 0; i < 2 * 12 * 12 * 3; ++i) batch.images.push_back(uint8_t(i * 37 % 251));
   batch.tokens = {2, 7, 9, 3, 2, 10, 3};
   batch.text_begin = {0, 4, 7};
-  batch.image_ids = batch.caption_ids = batch.records = {0, 1};
+  batch.image_ids = batch.caption_ids = {0, 1};
+  batch.records = {0, 1};
   Arena arena;
   std::vector<float> out;
   append_image_features(model, batch, arena, out);
@@ -304,7 +305,7 @@ TEST_F(LoadCheckpoint, WhatCannotBeViewedIsCopied) {
   EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_plain.pt"))), 0);      // F64
   EXPECT_GT(adopted(*open_checkpoint(fixture("vlmo_plain.pt"), {.dtype = DType::kF64})), 0);
   EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_lightning.ckpt"), {.dtype = DType::kF64})), 0);
-  const auto device = Device::simt();
+  const auto device = Device::simt({.lazy = true});
   EXPECT_EQ(adopted(*open_checkpoint(fixture("vlmo_lightning.ckpt"), {.device = device.get()})), 0);
   // A header one byte longer, as no careful writer makes it: no element is aligned.
   const std::string file = saved(small(), ModelParts::stage_pairs());
