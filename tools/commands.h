@@ -26,6 +26,7 @@ void add_trace_command(CLI::App& app);
 // The subcommands of `mome bench`, which is begun by `mome bench step`.
 void add_bench_embed_command(CLI::App& bench);
 void add_bench_forward_command(CLI::App& bench);
+void add_bench_load_command(CLI::App& bench);
 void add_bench_search_command(CLI::App& bench);
 
 // The subcommands of `mome data`.
