@@ -16,20 +16,15 @@ peer / mome; peak resident memory in MiB when all is read.
 """
 
 import argparse
-import csv
-import datetime
-import json
 import os
 import pathlib
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from compare_step import mome_commit, processor
+from compare_step import (HERE, check_files, mome_commit, processor, run_json, run_program, today,
+                          write_table)
 
-HERE = pathlib.Path(__file__).resolve().parent
 COLUMNS = ("date", "machine", "cores", "mome_commit", "model", "file_gb", "peer", "peer_version",
            "threads", "turns", "mome_open_s", "peer_open_s", "open_ratio", "open_ratio_min",
            "open_ratio_max", "mome_read_s", "peer_read_s", "read_ratio", "read_ratio_min",
@@ -52,39 +47,12 @@ def parse_args():
     args = parser.parse_args()
     if min(args.turns, args.threads) < 1:
         parser.error("--turns and --threads must be positive")
-    if not shutil.which(args.mome):
-        parser.error(f"{args.mome}: no such program; build it, or say --mome PATH")
-    if args.out and args.out.exists() and args.out.stat().st_size:
-        header = args.out.read_text().split("\n", 1)[0].split(",")
-        if tuple(header) != COLUMNS:
-            parser.error(f"{args.out}: its header is another; expected {','.join(COLUMNS)}")
+    check_files(parser, args, COLUMNS)
     return args
 
 
-def run(command, timeout):
-    """What a program printed; the program ends here if it failed."""
-    shown = " ".join(command)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-    except OSError as e:
-        sys.exit(f"compare_load: cannot run {command[0]}: {e.strerror}")
-    except subprocess.TimeoutExpired:
-        sys.exit(f"compare_load: no result in {timeout} s: {shown}")
-    if done.returncode:
-        sys.exit(f"compare_load: exit status {done.returncode} from: {shown}\n"
-                 f"{done.stderr[-4000:]}")
-    return done.stdout
-
-
 def timed(command, timeout):
-    """One run: the JSON object on the last line that a program printed."""
-    out = run(command, timeout)
-    try:
-        result = json.loads(out.strip().split("\n")[-1])
-        for key in ("open_s", "use_s", "peak_rss_mib", "parameters"):
-            float(result[key])
-    except (ValueError, KeyError, TypeError, IndexError) as e:
-        sys.exit(f"compare_load: no JSON with times ({e!r}) from: {' '.join(command)}")
+    result = run_json(command, timeout, ("open_s", "use_s", "peak_rss_mib", "parameters"))
     print(f"# open {result['open_s']:8.4f} s  use {result['use_s']:7.3f} s  "
           f"{result['peak_rss_mib']:6.0f} MiB  {' '.join(command)}", file=sys.stderr, flush=True)
     return result
@@ -93,9 +61,9 @@ def timed(command, timeout):
 def compare(folder, args):
     """A row per peer."""
     native, torch_file = str(folder / "model.safetensors"), str(folder / "model.pt")
-    run([args.mome, "bench", "load", native, "--write", args.model], args.timeout)
+    run_program([args.mome, "bench", "load", native, "--write", args.model], args.timeout)
     peer = [args.python, str(HERE / "peer_load.py")]
-    run([*peer, native, "--write", torch_file], args.timeout)
+    run_program([*peer, native, "--write", torch_file], args.timeout)
     threads = ["--threads", str(args.threads)]
     ours = [args.mome, "bench", "load", native, *threads, "--json", "--use"]
     ways = {"mome": [*ours, "read"], "forward": [*ours, "forward"]}
@@ -107,10 +75,9 @@ def compare(folder, args):
              for _ in range(args.turns)]
     if len({r["parameters"] for turn in turns for r in turn.values()}) != 1:
         sys.exit("compare_load: the programs do not see as many parameters")
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     middle = lambda way, key: statistics.median(turn[way][key] for turn in turns)
     for way in PEERS:
-        row = [now, processor(), len(os.sched_getaffinity(0)), mome_commit(), args.model,
+        row = [today(), processor(), len(os.sched_getaffinity(0)), mome_commit(), args.model,
                f"{os.path.getsize(native) / 1e9:.3f}", way, turns[0][way]["version"],
                args.threads, args.turns]
         for key in ("open_s", "use_s"):
@@ -124,17 +91,9 @@ def compare(folder, args):
 
 def main():
     args = parse_args()
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mome_load_", dir=args.folder) as folder:
         rows = list(compare(pathlib.Path(folder), args))
-    out = open(args.out, "a", newline="", encoding="utf-8") if args.out else sys.stdout
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    if not args.out or out.tell() == 0:
-        writer.writeheader()
-    writer.writerows(rows)
-    if args.out:
-        out.close()
+    write_table(COLUMNS, rows, args.out)
 
 
 if __name__ == "__main__":

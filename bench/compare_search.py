@@ -14,18 +14,14 @@ memory of both in MiB.
 """
 
 import argparse
-import csv
-import datetime
-import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
-from compare_step import mome_commit, processor
+from compare_step import (HERE, check_files, mome_commit, processor, run_json, today,
+                          write_table)
 
-HERE = pathlib.Path(__file__).resolve().parent
 COLUMNS = ("date", "machine", "cores", "mome_commit", "peer", "peer_version", "peer_way", "rows",
            "dim", "queries", "top", "threads", "turns", "mome_queries_per_s",
            "peer_queries_per_s", "ratio", "ratio_min", "ratio_max", "mome_rss_mib",
@@ -51,33 +47,16 @@ def parse_args():
     if min(args.rows, args.top, args.turns, args.repeats, args.threads, *args.dims,
            *args.queries) < 1:
         parser.error("all numbers must be positive")
-    if args.out and args.out.exists() and args.out.stat().st_size:
-        header = args.out.read_text().split("\n", 1)[0].split(",")
-        if tuple(header) != COLUMNS:
-            parser.error(f"{args.out}: its header is another; expected {','.join(COLUMNS)}")
+    check_files(parser, args, COLUMNS)
     return args
 
 
 def run(command, timeout):
-    """One run: the JSON object on the last line that a program printed, results by queries."""
-    shown = " ".join(command)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-    except OSError as e:
-        sys.exit(f"compare_search: cannot run {command[0]}: {e.strerror}")
-    except subprocess.TimeoutExpired:
-        sys.exit(f"compare_search: no result in {timeout} s: {shown}")
-    if done.returncode:
-        sys.exit(f"compare_search: exit status {done.returncode} from: {shown}\n"
-                 f"{done.stderr[-4000:]}")
-    try:
-        result = json.loads(done.stdout.strip().split("\n")[-1])
-        result["results"] = {r["queries"]: float(r["queries_per_s"]) for r in result["results"]}
-        float(result["peak_rss_mib"])
-    except (ValueError, KeyError, TypeError) as e:
-        sys.exit(f"compare_search: no JSON with results and peak_rss_mib ({e!r}) from: {shown}")
+    """One run, told on standard error; results by queries."""
+    result = run_json(command, timeout, ("peak_rss_mib",))
+    result["results"] = {r["queries"]: float(r["queries_per_s"]) for r in result["results"]}
     rates = "  ".join(f"{q}: {r:9.2f}/s" for q, r in result["results"].items())
-    print(f"# {rates}  {result['peak_rss_mib']:6.0f} MiB  {shown}", file=sys.stderr, flush=True)
+    print(f"# {rates}  {result['peak_rss_mib']:6.0f} MiB  {' '.join(command)}", file=sys.stderr, flush=True)
     return result
 
 
@@ -91,7 +70,6 @@ def compare(dim, args):
     turns = [{"mome": run([args.mome, "bench", "search", *work, "--json"], args.timeout),
               **{way: run([*peer, way], args.timeout) for way in ways}}
              for _ in range(args.turns)]
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     for name in args.peers:
         for queries in args.queries:
             rate = lambda turn, way: turn[way]["results"][queries]
@@ -100,7 +78,7 @@ def compare(dim, args):
             middle = sorted(range(len(turns)), key=ratios.__getitem__)[len(turns) // 2]
             way = best[middle]
             yield dict(zip(COLUMNS, (
-                now, processor(), len(os.sched_getaffinity(0)), mome_commit(), name,
+                today(), processor(), len(os.sched_getaffinity(0)), mome_commit(), name,
                 turns[0][way]["version"], way, args.rows, dim, queries, args.top, args.threads,
                 args.turns, f"{statistics.median(rate(t, 'mome') for t in turns):.4g}",
                 f"{statistics.median(rate(t, w) for t, w in zip(turns, best)):.4g}",
@@ -111,20 +89,7 @@ def compare(dim, args):
 
 def main():
     args = parse_args()
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    first = True
-    for dim in args.dims:
-        rows = list(compare(dim, args))
-        # Rows are written as soon as they are known: a later failure loses nothing.
-        out = open(args.out, "a", newline="", encoding="utf-8") if args.out else sys.stdout
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        if (args.out and out.tell() == 0) or (not args.out and first):
-            writer.writeheader()
-        writer.writerows(rows)
-        first = False
-        if args.out:
-            out.close()
+    write_table(COLUMNS, (row for dim in args.dims for row in compare(dim, args)), args.out)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,11 @@ def add_common(parser):
 def check_common(parser, args, columns):
     if args.pairs < 1 or args.threads < 1 or (args.steps or 1) < 1:
         parser.error("--pairs, --steps and --threads must be positive")
+    check_files(parser, args, columns)
+
+
+def check_files(parser, args, columns):
+    """Of every comparison: the program is there, and --out is a table of these columns."""
     if not shutil.which(args.mome):
         parser.error(f"{args.mome}: no such program; build it, or say --mome PATH")
     if args.out and args.out.exists() and args.out.stat().st_size:
@@ -76,8 +81,8 @@ def parse_args():
     return args
 
 
-def run(command, timeout, rate):
-    """One run: the JSON object on the last line that a program printed; `rate` names its speed."""
+def run_program(command, timeout):
+    """What a program printed; this one ends here if that one failed."""
     name, shown = pathlib.Path(sys.argv[0]).stem, " ".join(command)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -87,12 +92,26 @@ def run(command, timeout, rate):
         sys.exit(f"{name}: no result in {timeout} s: {shown}")
     if done.returncode:
         sys.exit(f"{name}: exit status {done.returncode} from: {shown}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def run_json(command, timeout, numbers):
+    """One run: the JSON object on the last line that a program printed, which has these numbers."""
+    out = run_program(command, timeout)
     try:
-        result = json.loads(done.stdout.strip().split("\n")[-1])
-        float(result[rate]), float(result["peak_rss_mib"])
+        result = json.loads(out.strip().split("\n")[-1])
+        for key in numbers:
+            float(result[key])
     except (ValueError, KeyError, TypeError) as e:
-        sys.exit(f"{name}: no JSON with {rate} and peak_rss_mib ({e!r}) from: {shown}")
-    print(f"# {result[rate]:9.3f} {rate} {result['peak_rss_mib']:8.0f} MiB  {shown}",
+        sys.exit(f"{pathlib.Path(sys.argv[0]).stem}: no JSON with {', '.join(numbers)} ({e!r}) "
+                 f"from: {' '.join(command)}")
+    return result
+
+
+def run(command, timeout, rate):
+    """One run, told on standard error; `rate` names its speed."""
+    result = run_json(command, timeout, (rate, "peak_rss_mib"))
+    print(f"# {result[rate]:9.3f} {rate} {result['peak_rss_mib']:8.0f} MiB  {' '.join(command)}",
           file=sys.stderr, flush=True)
     return result
 
@@ -157,12 +176,11 @@ def compare(model, stage, batch, args):
         f"{middle(theirs, 'import_rss_mib'):.0f}")))
 
 
-def write_rows(columns, cases, compare, out):
-    """A row for every case, written as soon as it is known: a later failure loses nothing."""
+def write_table(columns, rows, out):
+    """Each row as soon as it is known: a later failure loses nothing. out None: standard output."""
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-    for number, case in enumerate(cases):
-        row = compare(*case)
+    for number, row in enumerate(rows):
         file = open(out, "a", newline="", encoding="utf-8") if out else sys.stdout
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         if (out and file.tell() == 0) or (not out and number == 0):
@@ -170,6 +188,11 @@ def write_rows(columns, cases, compare, out):
         writer.writerow(row)
         if out:
             file.close()
+
+
+def write_rows(columns, cases, compare, out):
+    """A row for every case."""
+    write_table(columns, (compare(*case) for case in cases), out)
 
 
 def main():

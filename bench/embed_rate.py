@@ -13,19 +13,15 @@ resident memory in MiB. Needs Pillow and numpy.
 """
 
 import argparse
-import csv
-import datetime
 import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from compare_step import mome_commit, processor
+from compare_step import HERE, check_files, mome_commit, processor, run_json, today, write_table
 
-HERE = pathlib.Path(__file__).resolve().parent
 COLUMNS = ("date", "machine", "cores", "mome_commit", "model", "image_size", "batch", "threads",
            "runs", "images", "images_per_s", "images_per_s_min", "images_per_s_max",
            "images_per_s_a_core", "read_images_per_s", "encode_images_per_s", "texts_per_s",
@@ -41,14 +37,12 @@ def parse_args():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--mome", default=str(HERE.parent / "build" / "release" / "bin" / "mome"))
+    parser.add_argument("--timeout", type=int, default=900, help="seconds a run may take")
     parser.add_argument("--out", type=pathlib.Path, help="append here instead of printing")
     args = parser.parse_args()
     if min(args.batch, args.images, args.runs, *args.threads) < 1:
         parser.error("all numbers must be positive")
-    if args.out and args.out.exists() and args.out.stat().st_size:
-        header = args.out.read_text().split("\n", 1)[0].split(",")
-        if tuple(header) != COLUMNS:
-            parser.error(f"{args.out}: its header is another; expected {','.join(COLUMNS)}")
+    check_files(parser, args, COLUMNS)
     return args
 
 
@@ -65,12 +59,8 @@ def make_pictures(folder, count):
             lines.write(json.dumps({"image": f"{i}.jpg", "captions": [words]}) + "\n")
 
 
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"embed_rate: exit status {done.returncode} from: {' '.join(command)}\n"
-                 f"{done.stderr[-4000:]}")
-    result = json.loads(done.stdout)
+def run(command, timeout):
+    result = run_json(command, timeout, ("images_per_s", "texts_per_s", "peak_rss_mib"))
     print(f"# {result['images_per_s']:7.3f} images/s {result['texts_per_s']:8.2f} texts/s  "
           f"{' '.join(command)}", file=sys.stderr, flush=True)
     return result
@@ -84,26 +74,19 @@ def main():
         for threads in args.threads:
             runs = [run([args.mome, "bench", "embed", "--data", f"{name}/captions.jsonl",
                          "--model", args.model, "--image-size", str(args.image_size), "--batch",
-                         str(args.batch), "--threads", str(threads), "--json"])
+                         str(args.batch), "--threads", str(threads), "--json"], args.timeout)
                     for _ in range(args.runs)]
             middle = lambda key: statistics.median(r[key] for r in runs)
             rates = [r["images_per_s"] for r in runs]
-            now = datetime.datetime.now(datetime.timezone.utc)
             rows.append(dict(zip(COLUMNS, (
-                now.strftime("%Y-%m-%d"), processor(), len(os.sched_getaffinity(0)),
+                today(), processor(), len(os.sched_getaffinity(0)),
                 mome_commit(), args.model, args.image_size, args.batch, threads, args.runs,
                 args.images, f"{middle('images_per_s'):.4g}", f"{min(rates):.4g}",
                 f"{max(rates):.4g}", f"{middle('images_per_s') / threads:.4g}",
                 f"{middle('read_images_per_s'):.4g}", f"{middle('encode_images_per_s'):.4g}",
                 f"{middle('texts_per_s'):.4g}", f"{middle('tokens_per_text'):.3g}",
                 f"{middle('peak_rss_mib'):.0f}"))))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    out = open(args.out, "a", newline="", encoding="utf-8") if args.out else sys.stdout
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    if not args.out or out.tell() == 0:
-        writer.writeheader()
-    writer.writerows(rows)
+    write_table(COLUMNS, rows, args.out)
 
 
 if __name__ == "__main__":

@@ -82,4 +82,13 @@ std::vector<std::string> import_beit(NamedTensors& tensors) {
   return dropped;
 }
 
+NamedTensors read_under_vlmo_names(const std::string& path, std::vector<std::string>* dropped) {
+  NamedTensors tensors = read_tensors(path);
+  strip_prefixes(tensors);
+  if (!is_beit(tensors)) return tensors;
+  std::vector<std::string> names = import_beit(tensors);
+  if (dropped) *dropped = std::move(names);
+  return tensors;
+}
+
 }  // namespace mome

@@ -23,11 +23,6 @@ bool is_official(std::string_view name) {
                            "mlm_score.", "itm_score.", "itc_", "logit_scale", "logit_vl_scale"});
 }
 
-bool has_pair_types(const NamedTensors& file, const Parameter& p, const NamedTensor& t) {
-  return p.name == kTypesName && t.shape.size() == 2 && t.shape[0] == 3 && p.shape[0] == 2 &&
-         t.shape[1] == p.shape[1] && file.find("nlvr2_classifier.0.weight") != nullptr;
-}
-
 std::string listing(const char* title, const std::vector<std::string>& names) {
   return names.empty()
              ? ""
@@ -51,7 +46,6 @@ KeyReport take(MomeModel& model, const NamedTensors& tensors, const MayBeMissing
   for (int i = 0; i < int(parameters.list().size()); ++i) {
     const NamedTensor* tensor = tensors.find(parameters[i].name);
     if (!tensor) continue;
-    // Of a longer table of types the first rows, either way.
     if (adopts(parameters, *tensor))
       parameters.adopt(i, tensor->data, tensor->owner);
     else
@@ -69,7 +63,7 @@ KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tenso
     const NamedTensor* t = tensors.find(p.name);
     if (!t)
       report.missing.push_back(p.name);
-    else if (t->shape != p.shape && !has_pair_types(tensors, p, *t))
+    else if (t->shape != p.shape)
       report.mismatched.push_back(
           fmt::format("{}: {}, expected {}", p.name, shape_text(t->shape), shape_text(p.shape)));
     else if (!is_float(t->dtype))

@@ -15,8 +15,6 @@ struct KeyReport {
   std::vector<std::string> mismatched;  ///< "NAME: [shape in the file], expected [shape]", or dtype
 };
 
-/// A VLMo fine-tuned on NLVR2 has a third row of image types; a table of three rows fits one of two
-/// if the file has that task's classifier.
 KeyReport compare_keys(const ParameterSet& parameters, const NamedTensors& tensors);
 
 /// Patterns of names ('*': any characters) of parameters that a file need not have.

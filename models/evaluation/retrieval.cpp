@@ -4,6 +4,7 @@
 
 #include "kernels/common/gemm.h"
 #include "kernels/common/parallel.h"
+#include "models/mome/pool.h"
 #include "models/objectives/objectives.h"
 
 namespace mome {
@@ -24,17 +25,9 @@ void append_features(MomeModel& model, const ForwardInputs& in, bool image, int6
   const auto layout = model.layout(in, sequences);
   Tape tape(arena, false);
   const ForwardOutput states = model.forward(tape, in, *layout, {});
-  Segments segments;
-  std::vector<int32_t> rows;
-  for (int64_t b = 0; b < n; ++b) {
-    rows.push_back(image ? layout->image_row(int(b), 0) : layout->text_row(int(b), 0));
-    segments.begin.push_back(rows.back());
-    segments.count.push_back(int32_t(image ? layout->image_tokens() : layout->text_length(int(b))));
-  }
-  const GatherPlan first = make_gather(states.states->rows(), rows);
-  Var* pooled =
-      mean ? segment_mean(tape, states.states, segments) : gather_rows(tape, states.states, first);
-  const Tensor f = model.itc_features(tape, pooled, image, false)->value;
+  const Pool pool = pool_plan(model, *layout, states.states->rows(), 0, n, image, false);
+  Var* x = pooled(tape, states.states, pool);
+  const Tensor f = model.itc_features(tape, x, image, false)->value;
   dispatch(tape.device(), f.dtype, [&]<class T>(auto& q) {
     std::vector<T> host(size_t(f.count()));
     q.download(host.data(), f.data, f.bytes());

@@ -23,13 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-NamedTensors open_tensors(const std::string& path) {
-  NamedTensors tensors = read_tensors(path);
-  strip_prefixes(tensors);
-  if (is_beit(tensors)) import_beit(tensors);
-  return tensors;
-}
-
 void check(const FinetuneRecipe& r) {
   check(static_cast<const RunConfig&>(r));
   check(r.training, "training");
@@ -125,7 +118,7 @@ Outcome finetune(const FinetuneRecipe& given) {
   FinetuneRecipe recipe = given;
   const Task task = parse_task(recipe.task);
   if (recipe.compute_threads > 0) omp_set_num_threads(int(recipe.compute_threads));
-  ModelShape shape = infer_shape(open_tensors(recipe.checkpoint), recipe.heads);
+  ModelShape shape = infer_shape(read_under_vlmo_names(recipe.checkpoint), recipe.heads);
   if (recipe.image_size > 0) shape.config.image_size = recipe.image_size;
   if (recipe.text_length > 0) shape.config.text_length = recipe.text_length;
   RunParts run(recipe);

@@ -106,10 +106,8 @@ void save_weights(const MomeModel& model, const std::string& path, bool average,
 }
 
 LoadReport load_weights(MomeModel& model, const std::string& path, const MayBeMissing& may_be_fresh, const std::string& hint) {
-  NamedTensors tensors = read_tensors(path);
-  strip_prefixes(tensors);
   LoadReport report;
-  if (is_beit(tensors)) report.unused = import_beit(tensors);
+  NamedTensors tensors = read_under_vlmo_names(path, &report.unused);
   remove_index_buffers(tensors);
   report.resized = fit_tensors(tensors, model);
   take_keys(report, load_tensors(model, tensors, may_be_fresh, hint));

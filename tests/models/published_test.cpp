@@ -8,6 +8,7 @@
 #include "kernels/common/philox.h"
 #include "models/objectives/objectives.h"
 #include "models/stages/trainer.h"
+#include "tests/models/random_batch.h"
 
 namespace mome {
 namespace {
@@ -17,33 +18,6 @@ ModelConfig config() {
   c.image_size = 16, c.patch = 8, c.width = 16, c.heads = 2, c.layers = 3, c.vl_from = 1,
   c.text_length = 40, c.vocabulary = 20;
   return c;
-}
-
-WordPiece vocabulary() {
-  std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-  while (tokens.size() < 20) tokens.push_back(fmt::format("w{}", tokens.size()));
-  return WordPiece::from_tokens(tokens, "test");
-}
-
-Batch make_batch(int n) {
-  RandomStream random(2, 0, Purpose::kTest, 0);
-  Batch b;
-  b.size = n;
-  b.image_size = 16;
-  b.images.resize(size_t(n) * 16 * 16 * 3);
-  for (uint8_t& v : b.images) v = uint8_t(random.next());
-  b.text_begin.push_back(0);
-  for (int i = 0; i < n; ++i) {
-    const int words = 1 + int(random.below(12));
-    b.tokens.push_back(2);
-    for (int t = 0; t < words; ++t) b.tokens.push_back(int32_t(5 + random.below(15)));
-    b.tokens.push_back(3);
-    b.text_begin.push_back(int32_t(b.tokens.size()));
-    b.image_ids.push_back(i);
-    b.caption_ids.push_back(100 + i);
-    b.records.push_back(i);
-  }
-  return b;
 }
 
 struct Step {
@@ -72,7 +46,7 @@ Step pairs(const PairStageConfig& stage, const Batch& batch, bool fuse) {
 }
 
 TEST(ItcWorld, DividesTheGradientOfTheFeaturesAndOfNothingElse) {
-  const Batch batch = make_batch(5);
+  const Batch batch = make_batch(5, 2, 12);
   PairStageConfig stage;
   stage.drop_path = 0;  // which layers are left out depends on what else is in the pass
   const Step contrast = pairs(stage, batch, false), all = pairs(stage, batch, true);
@@ -105,7 +79,7 @@ TEST(ItcWorld, DividesTheGradientOfTheFeaturesAndOfNothingElse) {
 }
 
 TEST(Duplicates, AsPublishedTheyAreNegatives) {
-  const Batch distinct = make_batch(6);
+  const Batch distinct = make_batch(6, 2, 12);
   Batch same =
       distinct;  // two images with two captions each, and the same caption for two other images
   same.image_ids = {0, 0, 1, 1, 2, 3};
@@ -120,7 +94,7 @@ TEST(Duplicates, AsPublishedTheyAreNegatives) {
 }
 
 TEST(Duplicates, CandidatesOfMatchingAreAllOtherPairs) {
-  Batch batch = make_batch(4);
+  Batch batch = make_batch(4, 2, 12);
   std::fill(batch.image_ids.begin(), batch.image_ids.end(), 7);
   PairStageConfig stage;
   stage.mlm_weight = 0;
@@ -139,7 +113,7 @@ TEST(Duplicates, CandidatesOfMatchingAreAllOtherPairs) {
 
 TEST(Masking, StagesPadToTheirTextLengthAsPublished) {
   const WordPiece words = vocabulary();
-  const Batch batch = make_batch(6);
+  const Batch batch = make_batch(6, 2, 12);
   const auto masks = [&](MaskRule rule) {
     std::vector<MaskedText> texts;
     for (uint64_t b = 0; b < 6; ++b)

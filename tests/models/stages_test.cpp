@@ -11,6 +11,7 @@
 #include "models/stages/trainer.h"
 #include "runtime/optim/optimizer.h"
 #include "runtime/optim/schedule.h"
+#include "tests/models/random_batch.h"
 
 namespace mome {
 namespace {
@@ -19,33 +20,6 @@ ModelConfig config() {
   ModelConfig c;
   c.image_size = 16, c.patch = 8, c.width = 16, c.heads = 2, c.layers = 3, c.vl_from = 1, c.text_length = 10, c.vocabulary = 20;
   return c;
-}
-
-WordPiece vocabulary() {
-  std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-  while (tokens.size() < 20) tokens.push_back(fmt::format("w{}", tokens.size()));
-  return WordPiece::from_tokens(tokens, "test");
-}
-
-Batch make_batch(int n, uint64_t seed) {
-  RandomStream random(seed, 0, Purpose::kTest, 0);
-  Batch b;
-  b.size = n;
-  b.image_size = 16;
-  b.images.resize(size_t(n) * 16 * 16 * 3);
-  for (uint8_t& v : b.images) v = uint8_t(random.next());
-  b.text_begin.push_back(0);
-  for (int i = 0; i < n; ++i) {
-    const int words = 1 + int(random.below(7));
-    b.tokens.push_back(2);
-    for (int t = 0; t < words; ++t) b.tokens.push_back(int32_t(5 + random.below(15)));
-    b.tokens.push_back(3);
-    b.text_begin.push_back(int32_t(b.tokens.size()));
-    b.image_ids.push_back(i);
-    b.caption_ids.push_back(100 + i);
-    b.records.push_back(i);
-  }
-  return b;
 }
 
 // Bits of all trained gradients.

@@ -191,14 +191,8 @@ TEST_F(EmbedShardsTest, AKilledRunGoesOn) {
       "--data", path("pairs.jsonl"), "--out",     path("index"),  "--shard-rows",
       "1"};
   int killed = 0;
-  for (const int shard : {0, 3, 7, 11}) {  // as soon as this one is there
-    const pid_t child = start(arguments);
-    const std::string file = fmt::format("{}/images-{:05}.safetensors", path("index"), shard);
-    for (int i = 0; i < 20000 && !fs::exists(file); ++i)
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-    kill(child, SIGKILL);
-    killed += finish(child).code == -SIGKILL;
-  }
+  for (const int shard : {0, 3, 7, 11})  // as soon as this one is there
+    killed += kill_at(arguments, fmt::format("{}/images-{:05}.safetensors", path("index"), shard));
   EXPECT_GT(killed, 0) << "it was never killed in time: nothing was tested";
   ASSERT_EQ(finish(start(arguments)).code, 0);
   for (const auto& entry : fs::directory_iterator(path("index")))

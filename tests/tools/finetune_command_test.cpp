@@ -152,18 +152,7 @@ TEST_F(FinetuneCommand, KilledAnywhereTheResumedRunEqualsTheUninterruptedOne) {
   for (const std::string& moment : {std::string(), std::string("vqa/step-00000002.safetensors"),
                                     std::string("vqa/step-00000004.state.safetensors.tmp"),
                                     std::string("vqa/step-00000006.state.safetensors")}) {
-    const pid_t child = start(c);
-    int status = 0;
-    bool ended = false;  // a moment may pass unseen between two looks
-    while (!ended && !moment.empty() && !fs::exists(path("killed/" + moment))) {
-      ended = waitpid(child, &status, WNOHANG) == child;
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-    }
-    if (!ended) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-    }
-    killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    killed += kill_at(c, moment.empty() ? moment : path("killed/" + moment));
   }
   EXPECT_GE(killed, 2);
   const Result last = mome(c);

@@ -149,19 +149,7 @@ TEST_F(PretrainTest, KilledAnywhereTheResumedRunEqualsTheUninterruptedOne) {
                                  "text/step-00000006.state.safetensors", "pairs/step-00000002.safetensors.tmp", "pairs/step-00000008.safetensors"};
   int killed = 0;
   for (const std::string& moment : moments) {
-    const pid_t child = start(command("killed"));
-    int status = 0;
-    // A moment may pass unseen between two looks, or lie behind; then this sitting runs to its end.
-    bool ended = false;
-    while (!ended && !moment.empty() && !fs::exists(path("killed/" + moment))) {
-      ended = waitpid(child, &status, WNOHANG) == child;
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-    }
-    if (!ended) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-    }
-    killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    killed += kill_at(command("killed"), moment.empty() ? moment : path("killed/" + moment));
   }
   EXPECT_GE(killed, 2);
   const Result last = mome(command("killed"));

@@ -6,8 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/io/atomic_file.h"
@@ -46,6 +49,22 @@ class ProgramTest : public testing::Test {
     waitpid(child, &status, 0);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
             out.empty() ? read_file(path("stdout")) : "", read_file(path("stderr"))};
+  }
+  /// Starts the program and kills it as soon as `file` is there (empty: at once). Returns whether it
+  /// was killed: a moment may pass unseen between two looks, or lie behind; then it runs to its end.
+  bool kill_at(const std::vector<std::string>& arguments, const std::string& file) {
+    const pid_t child = start(arguments);
+    int status = 0;
+    bool ended = false;
+    while (!ended && !file.empty() && !std::filesystem::exists(file)) {
+      ended = waitpid(child, &status, WNOHANG) == child;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    if (!ended) {
+      kill(child, SIGKILL);
+      waitpid(child, &status, 0);
+    }
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   }
   Result mome(const std::vector<std::string>& arguments, const std::string& out = "") {
     return finish(start(arguments, out), out);
