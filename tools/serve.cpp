@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "runtime/data/json_fields.h"
 #include "tools/commands.h"
 #include "tools/feature_index.h"
 #include "tools/searcher.h"
@@ -81,6 +82,8 @@ class Server {
       answer(request, out);
     } catch (const std::bad_alloc&) {
       out["error"] = "out of memory";
+    } catch (const nlohmann::json::exception& e) {
+      out["error"] = json_message(e.what());
     } catch (const std::exception& e) {
       out["error"] = e.what();
     }
