@@ -45,6 +45,7 @@ void visit(V& v, DataConfig& c) {
 /// What every stage has.
 struct StageConfig {
   int64_t steps = 0, batch = 64;  // steps = 0: the stage is left out
+  int64_t accumulate = 1;
   double learning_rate = 1e-3, final_rate = 0;
   int64_t warmup = 0;
   std::string schedule = "linear";
@@ -58,7 +59,8 @@ struct StageConfig {
 template <class V>
 void visit(V& v, StageConfig& c) {
   v("steps", c.steps, "optimiser steps; 0 leaves the stage out");
-  v("batch", c.batch, "samples a step");
+  v("batch", c.batch, "samples a step, over all ranks");
+  v("accumulate", c.accumulate, "micro-batches that a rank's part of the batch is computed in, one after another, to save memory; the contrast still sees all pairs");
   v("learning_rate", c.learning_rate, "peak");
   v("final_rate", c.final_rate, "rate at the last step, as a fraction of the peak");
   v("warmup", c.warmup, "steps of linear warm-up");

@@ -204,6 +204,7 @@ void check(const StageConfig& s, const std::string& where) {
   };
   want(s.steps >= 0, "steps", "0 or more is expected");
   want(s.batch >= 1, "batch", "at least 1 is expected");
+  want(s.accumulate >= 1 && s.accumulate <= s.batch, "accumulate", "1 to `batch` is expected");
   want(s.warmup >= 0 && (s.steps == 0 || s.warmup <= s.steps), "warmup", "0 to `steps` is expected");
   want(s.drop_path >= 0 && s.drop_path < 1, "drop_path", "a rate from 0 to below 1 is expected");
   want(s.dropout >= 0 && s.dropout < 1, "dropout", "a rate from 0 to below 1 is expected");
