@@ -11,7 +11,7 @@ namespace {
 
 const Dataset& checked(const Dataset& dataset, const WordPiece* wordpiece,
                        const LoaderOptions& options) {
-  MOME_CHECK(options.batch >= 1 && options.threads >= 1 && options.image_size >= 1);
+  check_sizes(options);
   MOME_CHECK(options.images || options.texts);
   MOME_CHECK(wordpiece || !options.texts);
   if (dataset.records.empty()) fail("{}: no records to train on", dataset.source);
@@ -32,13 +32,20 @@ std::vector<std::string> checked(std::vector<std::string> lines) {
 std::vector<int32_t> one_picture(int32_t record) { return {record}; }
 
 LoaderOptions text_only(LoaderOptions options) {
-  MOME_CHECK(options.batch >= 1 && options.threads >= 1);
+  check_sizes(options);
   options.images = false;
   options.texts = true;
   return options;
 }
 
 }  // namespace
+
+void check_sizes(const LoaderOptions& options) {
+  MOME_CHECK(options.batch >= 1 && options.threads >= 1 && options.image_size >= 1);
+  MOME_CHECK(options.first >= 0);
+  MOME_CHECK(options.global_batch == 0 ? options.first == 0
+                                       : options.first <= options.global_batch - options.batch);
+}
 
 void pack_texts(const std::vector<std::vector<int32_t>>& texts, Batch& batch) {
   batch.tokens.clear();
@@ -88,7 +95,7 @@ PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
                   [this](int64_t step, int i, int slot) { make(step, i, slots_[slot]); }) {}
 
 void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
-  const auto [epoch, drawn] = order_.at(step * options_.batch + i);
+  const auto [epoch, drawn] = order_.at(options_.global_sample(step, i));
   slot.bad[i].clear();
   int32_t record = drawn;
   if (options_.images) {
@@ -121,7 +128,7 @@ TextLoader::TextLoader(std::vector<std::string> lines, const WordPiece& wordpiec
       slots_(Prefetcher::kSlots, LoaderSlot(text_only(options))),
       prefetcher_(options.batch, options.threads, first_step,
                   [this, &wordpiece, options](int64_t step, int i, int slot) {
-                    const int32_t line = order_.at(step * options.batch + i).record;
+                    const int32_t line = order_.at(options.global_sample(step, i)).record;
                     slots_[slot].batch.records[i] = line;
                     slots_[slot].batch.caption_ids[i] = caption_id(lines_[line]);
                     slots_[slot].texts[i] =

@@ -1,5 +1,7 @@
 // Training batches, made ahead of time by worker threads. A batch is a pure function of (data set,
 // options, step): neither the number of threads nor a restart nor the size of the cache changes it.
+// Ranks share a global batch: each makes some of its samples, and the ranks' batches one after
+// another are what one rank alone would make, whatever the split.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -16,7 +18,9 @@
 namespace mome {
 
 struct LoaderOptions {
-  int batch = 1;         // B, samples
+  int batch = 1;         // B, samples that this rank makes
+  int global_batch = 0;  // samples of all ranks in a step; 0: batch
+  int first = 0;         // this rank's first sample within the global batch
   int image_size = 224;  // S, pixels
   int text_length = 40;  // ids of a text at most, [CLS] and [SEP] included
   uint64_t seed = 0;
@@ -27,7 +31,16 @@ struct LoaderOptions {
   int64_t cache_mib = 512;      // for decoded images
   bool images = true, texts = true;
   LogFunction log;  // is told of each image that is skipped, on next()'s thread
+
+  /// Number of sample i < batch of `step` in the run, which is all that its order, caption and
+  /// augmentation are drawn by.
+  int64_t global_sample(int64_t step, int i) const {
+    return step * (global_batch == 0 ? batch : global_batch) + first + i;
+  }
 };
+
+/// Throws std::logic_error for sizes below 1 and a share that passes the global batch.
+void check_sizes(const LoaderOptions& options);
 
 /// A batch with room for all that has a size of its own, `pictures` images a sample.
 Batch sized_batch(const LoaderOptions& options, int pictures);
@@ -44,9 +57,9 @@ struct LoaderSlot {
 /// What of the options concerns the pictures.
 TrainingImageOptions image_options(const LoaderOptions& options);
 
-/// Batches of image-text pairs (or of one of the two): sample g = step * B + i is the record of
-/// SampleOrder, with a caption and an augmentation drawn anew each epoch. A record whose image
-/// cannot be decoded is replaced by the next one that can.
+/// Batches of image-text pairs (or of one of the two): sample i of a step is the record that
+/// SampleOrder has for its global_sample(), with a caption and an augmentation drawn anew each
+/// epoch. A record whose image cannot be decoded is replaced by the next one that can.
 class PairLoader {
  public:
   /// The data set and the tokeniser must outlive the loader; `wordpiece` may be null without texts.
@@ -72,8 +85,8 @@ class PairLoader {
   Prefetcher prefetcher_;  // last: its threads use all of the above
 };
 
-/// Batches of texts alone, one sample a line. Of the options only batch, text_length, seed and
-/// threads count.
+/// Batches of texts alone, one sample a line. Of the options only batch, global_batch, first,
+/// text_length, seed and threads count.
 class TextLoader {
  public:
   /// Throws Error if there is no line.

@@ -1,5 +1,5 @@
 // The order of samples: a fresh permutation of the records each epoch, a pure function of (seed,
-// epoch). Sample g of a run (g = step * batch + i, counted from 0) is record perm(g / n)[g % n], so
+// epoch). Sample g of a run (of all ranks, counted from 0) is record perm(g / n)[g % n], so
 // a resumed run needs nothing but its step, and a batch may span two epochs.
 #pragma once
 #include <cstdint>

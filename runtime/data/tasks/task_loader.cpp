@@ -7,7 +7,7 @@ namespace {
 
 const TaskSet& checked(const TaskSet& set, const WordPiece* wordpiece,
                        const LoaderOptions& options) {
-  MOME_CHECK(options.batch >= 1 && options.threads >= 1 && options.image_size >= 1);
+  check_sizes(options);
   MOME_CHECK(wordpiece || !has_text(set.task));
   if (set.samples.empty()) fail("{}: no samples to train on", set.pictures.source);
   for (const TaskSample& sample : set.samples) {
@@ -52,7 +52,7 @@ TaskLoader::Slot::Slot(const LoaderOptions& options, int pictures)
 
 void TaskLoader::make(int64_t step, int i, Slot& slot) {
   const int pictures = slot.out.pictures;
-  const auto [epoch, drawn] = order_.at(step * options_.batch + i);
+  const auto [epoch, drawn] = order_.at(options_.global_sample(step, i));
   Batch& batch = slot.out.batch;
   const size_t bytes = batch.images.size() / (size_t(pictures) * batch.size);
   uint8_t* to[2] = {};

@@ -14,7 +14,7 @@
 
 namespace mome {
 
-/// Sample g = step * B + i of a run is that of SampleOrder, a fresh permutation each epoch; its
+/// Sample g of a run (LoaderOptions::global_sample) is that of SampleOrder, anew each epoch; its
 /// pictures are augmented anew each epoch, the two of a pair independently. A sample with a picture
 /// that cannot be decoded is replaced by the next one whose pictures all can.
 class TaskLoader {
