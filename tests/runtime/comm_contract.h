@@ -93,7 +93,7 @@ class Contract {
     if constexpr (std::is_integral_v<T>) {
       return (i * 7919 + stream) * (rank + 3) - 1'000'003 * rank * (i % 2 ? 1 : -1);
     } else {
-      const uint64_t index = uint64_t(rank) << 32 | uint64_t(i);
+      const uint64_t index = uint64_t(rank) << 24 | uint64_t(i);
       return T(RandomStream(11, uint64_t(stream), Purpose::kTest, index).normal());
     }
   }
