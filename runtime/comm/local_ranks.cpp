@@ -20,8 +20,6 @@
 namespace mome {
 namespace {
 
-constexpr double kLastWords = 2, kPatience = 5;  // seconds
-
 /// One stream of one rank, read from a pipe and passed on line by line.
 struct Lines {
   int fd = -1;
@@ -77,7 +75,7 @@ class Signals {
 
 class LocalRanks {
  public:
-  LocalRanks(int ranks, const std::vector<std::string>& command) : ranks_(ranks), command_(command), pids_(size_t(ranks), 0) {
+  LocalRanks(int ranks, const std::vector<std::string>& command, const Patience& patience) : ranks_(ranks), command_(command), patience_(patience), pids_(size_t(ranks), 0) {
     const Socket listener = listen_on(0);  // its port is free when rank 0 wants it: it was just now
     port_ = port_of(listener);
   }
@@ -170,7 +168,7 @@ class LocalRanks {
       if (code == 0 || failed_) continue;
       failed_ = true;
       status_ = code;
-      next_step_ = after(kLastWords);
+      next_step_ = after(patience_.last_words);
       const std::string what = WIFEXITED(status) ? fmt::format("exited with status {}", code) : fmt::format("was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
       fmt::print(stderr, "mome launch: rank {} {}{}\n", r, what, running_ > 0 ? "; the others are ended" : "");
     }
@@ -181,11 +179,12 @@ class LocalRanks {
     to_all(asked_ ? SIGKILL : SIGTERM);
     if (!asked_) to_all(SIGCONT);  // who was stopped could not hear it
     asked_ = true;
-    next_step_ = after(kPatience);
+    next_step_ = after(patience_.saving);
   }
 
   const int ranks_;
   const std::vector<std::string>& command_;
+  const Patience patience_;
   uint16_t port_ = 0;
   Signals signals_;
   std::vector<pid_t> pids_;  // by rank; 0: has ended
@@ -197,6 +196,6 @@ class LocalRanks {
 
 }  // namespace
 
-int run_local_ranks(int ranks, const std::vector<std::string>& command) { return LocalRanks(ranks, command).run(); }
+int run_local_ranks(int ranks, const std::vector<std::string>& command, const Patience& patience) { return LocalRanks(ranks, command, patience).run(); }
 
 }  // namespace mome

@@ -6,12 +6,16 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
+#include "runtime/comm/lifeline.h"
 #include "runtime/comm/mpi.h"
 #include "runtime/comm/mpirun.h"
+#include "runtime/comm/socket.h"
+#include "runtime/log/interrupt.h"
 #include "tests/runtime/comm_contract.h"
 
 namespace mome {
@@ -115,6 +119,20 @@ TEST_F(Ranks, Fails) {
   }
 }
 
+// A rank is killed while the others wait for it in MPI: they say so before mpirun, which sends SIGTERM at once, ends them.
+TEST_F(Ranks, Killed) {
+  catch_interrupts();  // as a training does
+  MpiCommunicator comm(Device::host());
+  Lifeline lifeline(comm);
+  lifeline.tick(17);
+  if (comm.rank() == 1) {
+    std::this_thread::sleep_for(std::chrono::seconds(3));  // a heartbeat says the step
+    raise(SIGKILL);
+  }
+  const Lifeline::Waiting waiting(&lifeline);
+  comm.barrier();
+}
+
 TEST(Mpi, OneRank) { expect_passed(on_ranks(1, "Ranks.Cpu"), 1); }
 TEST(Mpi, TwoRanks) { expect_passed(on_ranks(2, "Ranks.Cpu"), 2); }
 TEST(Mpi, FourRanks) { expect_passed(on_ranks(4, "Ranks.Cpu"), 4); }
@@ -128,6 +146,15 @@ TEST(Mpi, RanksAreThoseOfMpirun) {
   const Ended ended = on_ranks(3, "Ranks.SizeOfStart");
   expect_passed(ended, 3);
   for (int rank = 0; rank < 3; ++rank) expect_says(ended.text, fmt::format("rank {} of 3\n", rank));
+}
+
+TEST(Mpi, AKilledRankIsNamedByTheOthers) {
+  const Ended ended = on_ranks(3, "Ranks.Killed");
+  EXPECT_NE(ended.code, 0);
+  const std::string line = fmt::format("mome: rank 1 on {}: died (its connection closed without a goodbye); last step 17; this run ends\n", host_name());
+  int said = 0;
+  for (size_t at = 0; (at = ended.text.find(line, at)) != std::string::npos; ++at) ++said;
+  EXPECT_EQ(said, 2) << ended.text;
 }
 
 TEST(Mpi, FailureOfOneEndsAll) {
