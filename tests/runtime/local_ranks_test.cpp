@@ -16,7 +16,8 @@ namespace {
 using testing::ForkedRanks;
 using testing::RankEnd;
 
-/// run_local_ranks in a process of its own, its standard output in the same file as its standard error.
+/// run_local_ranks in a process of its own, its standard output in the same file as its standard
+/// error.
 class Launched : public ForkedRanks {
  public:
   Launched(int ranks, const std::string& script)
@@ -34,10 +35,15 @@ std::multiset<std::string> lines(const std::string& text) {
   return all;
 }
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 TEST(LocalRanks, VariablesAndWholeLines) {
-  Launched launched(3, "echo rank $RANK of $WORLD_SIZE, $LOCAL_RANK of $LOCAL_WORLD_SIZE, at $MASTER_ADDR; printf 'half '; sleep 0.1; printf 'a line' >&2; printf 'the other half\\nno end'; test $MASTER_PORT -gt 0");
+  Launched launched(3,
+                    "echo rank $RANK of $WORLD_SIZE, $LOCAL_RANK of $LOCAL_WORLD_SIZE, at "
+                    "$MASTER_ADDR; printf 'half '; sleep 0.1; printf 'a line' >&2; printf 'the "
+                    "other half\\nno end'; test $MASTER_PORT -gt 0");
   const RankEnd end = launched.finish();
   EXPECT_EQ(end.code, 0) << end.err;
   std::multiset<std::string> expected;
@@ -56,7 +62,8 @@ TEST(LocalRanks, NothingOfALongOutputIsLost) {
   EXPECT_EQ(end.code, 0);
   const auto got = lines(end.err);
   EXPECT_EQ(got.size(), 40000u);
-  for (const char* line : {"[0] 0", "[1] 0", "[0] 19999", "[1] 19999"}) EXPECT_EQ(got.count(line), 1u) << line;
+  for (const char* line : {"[0] 0", "[1] 0", "[0] 19999", "[1] 19999"})
+    EXPECT_EQ(got.count(line), 1u) << line;
 }
 
 TEST(LocalRanks, TheFirstFailureEndsAll) {
@@ -72,25 +79,35 @@ TEST(LocalRanks, ASignalIsNamed) {
   Launched launched(2, "if [ $RANK = 1 ]; then kill -9 $$; fi; sleep 0.5; echo last words");
   const RankEnd end = launched.finish();
   EXPECT_EQ(end.code, 128 + 9);
-  EXPECT_EQ(end.err, "mome launch: rank 1 was ended by signal 9 (Killed); the others are ended\n[0] last words\n");
+  EXPECT_EQ(
+      end.err,
+      "mome launch: rank 1 was ended by signal 9 (Killed); the others are ended\n[0] last words\n");
 }
 
 TEST(LocalRanks, WhoDoesNotListenIsKilled) {
   const auto begin = Clock::now();
-  Launched launched(3, "if [ $RANK = 1 ]; then exit 3; fi; if [ $RANK = 2 ]; then kill -STOP $$; fi; trap '' TERM; while :; do sleep 1; done");
+  Launched launched(3,
+                    "if [ $RANK = 1 ]; then exit 3; fi; if [ $RANK = 2 ]; then kill -STOP $$; fi; "
+                    "trap '' TERM; while :; do sleep 1; done");
   EXPECT_EQ(launched.finish().code, 3);
   EXPECT_LT(seconds_since(begin), 10);
 }
 
 // Ctrl-C and pre-emption: every rank hears it, saves in its own time, and is waited for.
 TEST(LocalRanks, SignalsArePassedOn) {
-  for (const auto& [signal, name] : {std::pair(SIGTERM, "TERM"), std::pair(SIGINT, "INT"), std::pair(SIGUSR1, "USR1")}) {
-    Launched launched(2, fmt::format("trap 'sleep 0.3; echo saved; exit 0' {}; echo ready; while :; do sleep 0.05; done", name));
+  for (const auto& [signal, name] :
+       {std::pair(SIGTERM, "TERM"), std::pair(SIGINT, "INT"), std::pair(SIGUSR1, "USR1")}) {
+    Launched launched(
+        2, fmt::format(
+               "trap 'sleep 0.3; echo saved; exit 0' {}; echo ready; while :; do sleep 0.05; done",
+               name));
     std::this_thread::sleep_for(std::chrono::milliseconds(400));
     kill(launched.pid(0), signal);
     const RankEnd end = launched.finish();
     EXPECT_EQ(end.code, 0);
-    EXPECT_EQ(lines(end.err), (std::multiset<std::string>{"[0] ready", "[1] ready", "[0] saved", "[1] saved"})) << name;
+    EXPECT_EQ(lines(end.err),
+              (std::multiset<std::string>{"[0] ready", "[1] ready", "[0] saved", "[1] saved"}))
+        << name;
   }
 }
 
@@ -98,7 +115,8 @@ TEST(LocalRanks, AProgramThatIsNotThere) {
   ForkedRanks launched(1, [](int) { return run_local_ranks(2, {"no-such-program-of-mome"}); });
   const RankEnd end = launched.finish(0, 15);
   EXPECT_EQ(end.code, 127);
-  EXPECT_NE(end.err.find("no-such-program-of-mome: No such file or directory\n"), std::string::npos) << end.err;
+  EXPECT_NE(end.err.find("no-such-program-of-mome: No such file or directory\n"), std::string::npos)
+      << end.err;
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ int count(const std::string& text, const std::string& part) {
 bool has_mpirun() { return std::system("command -v mpirun > /dev/null") == 0; }
 
 TEST_F(Launch, PlainRanksRunTheSubcommand) {
-  const Result r = mome({"launch", "-n", "2", "--plain", "info", "--json", path("none.safetensors")});
+  const Result r =
+      mome({"launch", "-n", "2", "--plain", "info", "--json", path("none.safetensors")});
   EXPECT_EQ(r.code, 1) << r.err;
   EXPECT_GE(count(r.err, "none.safetensors"), 1) << r.err;
   EXPECT_EQ(count(r.err, "mome launch: rank "), 1) << r.err;
@@ -30,7 +31,8 @@ TEST_F(Launch, PlainRanksRunTheSubcommand) {
 TEST_F(Launch, OptionsBehindTheSubcommandAreTheRanks) {
   const Result r = mome({"launch", "-n", "3", "--plain", "pretrain", "--help"});
   EXPECT_EQ(r.code, 0) << r.err;
-  for (const char* prefix : {"[0] ", "[1] ", "[2] "}) EXPECT_EQ(count(r.out, std::string(prefix) + "Train the stages of a recipe"), 1) << r.out;
+  for (const char* prefix : {"[0] ", "[1] ", "[2] "})
+    EXPECT_EQ(count(r.out, std::string(prefix) + "Train the stages of a recipe"), 1) << r.out;
 }
 
 TEST_F(Launch, Mpirun) {
@@ -38,7 +40,8 @@ TEST_F(Launch, Mpirun) {
   const Result r = mome({"launch", "-n", "2", "--mpi", "pretrain", "--help"});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_EQ(count(r.out, "Train the stages of a recipe"), 2) << r.out;
-  EXPECT_EQ(r.err.rfind("mome launch: mpirun -n 2 --oversubscribe --bind-to none ", 0), 0u) << r.err;
+  EXPECT_EQ(r.err.rfind("mome launch: mpirun -n 2 --oversubscribe --bind-to none ", 0), 0u)
+      << r.err;
   EXPECT_EQ(count(r.err, "mome pretrain --help\n"), 1) << r.err;
 }
 
@@ -52,8 +55,12 @@ TEST_F(Launch, WithoutMpirun) {
 }
 
 TEST_F(Launch, WrongUse) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"launch", "pretrain", "x.toml"}, {"launch", "-n", "0", "pretrain"}, {"launch", "-n", "2"}, {"launch", "-n", "2", "launch", "-n", "2"}, {"launch", "-n", "2", "--plain", "--mpi", "info"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"launch", "pretrain", "x.toml"},
+                                             {"launch", "-n", "0", "pretrain"},
+                                             {"launch", "-n", "2"},
+                                             {"launch", "-n", "2", "launch", "-n", "2"},
+                                             {"launch", "-n", "2", "--plain", "--mpi", "info"}}) {
     const Result r = mome(arguments);
     EXPECT_EQ(r.code, 2) << r.err;
     EXPECT_NE(r.err, "");

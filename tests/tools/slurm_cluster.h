@@ -1,4 +1,5 @@
-// A Slurm cluster of one node, this machine: munged, slurmctld and slurmd in a folder of their own, ended with the object.
+// A Slurm cluster of one node, this machine: munged, slurmctld and slurmd in a folder of their own,
+// ended with the object.
 #pragma once
 #include <fcntl.h>
 #include <signal.h>
@@ -28,7 +29,9 @@ class SlurmCluster {
   static std::string missing() {
     if (geteuid() != 0) return "Slurm's daemons want root";
     for (const char* program : {"munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol"})
-      if (std::system(fmt::format("PATH=$PATH:/usr/sbin command -v {} > /dev/null", program).c_str()) != 0) return fmt::format("{} is not installed (packages slurm-wlm and munge)", program);
+      if (std::system(
+              fmt::format("PATH=$PATH:/usr/sbin command -v {} > /dev/null", program).c_str()) != 0)
+        return fmt::format("{} is not installed (packages slurm-wlm and munge)", program);
     return "";
   }
 
@@ -45,9 +48,12 @@ class SlurmCluster {
     std::ofstream(path("slurm.conf")) << configuration();
     setenv("SLURM_CONF", path("slurm.conf").c_str(), 1);
     setenv("PATH", (std::string(std::getenv("PATH")) + ":/usr/sbin").c_str(), 1);
-    start({"munged", "--foreground", "--force", "--key-file=" + path("munge.key"), "--socket=" + path("munge.socket"), "--pid-file=" + path("munged.pid"), "--log-file=" + path("munged.log"),
-           "--seed-file=" + path("munged.seed")});
-    for (const auto until = after(10); !fs::exists(path("munge.socket")) && seconds_until(until) > 0;) pause();
+    start({"munged", "--foreground", "--force", "--key-file=" + path("munge.key"),
+           "--socket=" + path("munge.socket"), "--pid-file=" + path("munged.pid"),
+           "--log-file=" + path("munged.log"), "--seed-file=" + path("munged.seed")});
+    for (const auto until = after(10);
+         !fs::exists(path("munge.socket")) && seconds_until(until) > 0;)
+      pause();
     start({"slurmctld", "-D"});
     start({"slurmd", "-D"});
   }
@@ -69,7 +75,8 @@ class SlurmCluster {
   std::string wait_until_idle(double seconds) {
     for (const auto until = after(seconds); seconds_until(until) > 0; pause())
       if (run("sinfo --noheader --format=%t").out.find("idle") == 0) return "";
-    return read_file(path("slurmctld.log")) + read_file(path("slurmd.log")) + read_file(path("daemons.log"));
+    return read_file(path("slurmctld.log")) + read_file(path("slurmd.log")) +
+           read_file(path("daemons.log"));
   }
 
   struct Ended {
@@ -80,7 +87,8 @@ class SlurmCluster {
     Ended ended{-1, ""};
     FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
     std::array<char, 4096> part;
-    while (const size_t got = fread(part.data(), 1, part.size(), pipe)) ended.out.append(part.data(), got);
+    while (const size_t got = fread(part.data(), 1, part.size(), pipe))
+      ended.out.append(part.data(), got);
     const int status = pclose(pipe);
     ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return ended;
@@ -95,7 +103,9 @@ class SlurmCluster {
     std::string name = host;
     name = name.substr(0, name.find('.'));
     std::string text;
-    const auto set = [&](const char* key, const std::string& value) { text += fmt::format("{}={}\n", key, value); };
+    const auto set = [&](const char* key, const std::string& value) {
+      text += fmt::format("{}={}\n", key, value);
+    };
     set("ClusterName", "mometest");
     set("SlurmctldHost", name + "(127.0.0.1)");
     set("SlurmctldPort", std::to_string(port_of(listen_on(0))));
