@@ -18,7 +18,9 @@ namespace {
 enum FrameType : uint32_t { kHello = 101, kWelcome, kHeartbeat, kGoodbye, kFailure, kVerdict };
 constexpr double kSendSeconds = 1, kFinishSeconds = 2;
 
-std::string body_of(const Heartbeat& beat) { return std::string(reinterpret_cast<const char*>(&beat), sizeof beat); }
+std::string body_of(const Heartbeat& beat) {
+  return std::string(reinterpret_cast<const char*>(&beat), sizeof beat);
+}
 bool read_heartbeat(const Frame& frame, Heartbeat& beat) {
   if (frame.type != kHeartbeat || frame.body.size() != sizeof beat) return false;
   std::memcpy(&beat, frame.body.data(), sizeof beat);
@@ -31,7 +33,9 @@ struct Invitation {
   std::string token, host;
   std::vector<std::string> addresses;
 
-  std::string text() const { return fmt::format("{} {} {} {}", port, token, host, fmt::join(addresses, " ")); }
+  std::string text() const {
+    return fmt::format("{} {} {} {}", port, token, host, fmt::join(addresses, " "));
+  }
   static Invitation parse(const std::string& text) {
     Invitation i;
     std::istringstream in(text);
@@ -47,12 +51,14 @@ std::vector<std::string> addresses() {
 }
 
 std::string through(Communicator& communicator, const std::string& text) {
-  const auto all = communicator.gather_host(communicator.rank() == 0 ? std::span<const char>(text) : std::span<const char>());
+  const auto all = communicator.gather_host(communicator.rank() == 0 ? std::span<const char>(text)
+                                                                     : std::span<const char>());
   return std::string(all[0].begin(), all[0].end());
 }
 
-// The end of this process with its line. The hook may hang in what it ends, so it is not waited for without limit; the
-// moment after the line is for others to read the same verdict before a launcher sees the first exit and ends them.
+// The end of this process with its line. The hook may hang in what it ends, so it is not waited for
+// without limit; the moment after the line is for others to read the same verdict before a launcher
+// sees the first exit and ends them.
 [[noreturn]] void end_process(const std::string& line, const std::function<void()>& hook) {
   const std::string text = "mome: " + line + "\n";
   [[maybe_unused]] const ssize_t written = write(2, text.data(), text.size());
@@ -63,7 +69,8 @@ std::string through(Communicator& communicator, const std::string& text) {
       hook();
       *done = true;
     }).detach();
-    for (const auto until = after(2); !*done && seconds_until(until) > 0;) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (const auto until = after(2); !*done && seconds_until(until) > 0;)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   _exit(1);
 }
@@ -90,11 +97,14 @@ class Lifeline::Star {
 // Rank 0.
 class Lifeline::Center : public Star {
  public:
-  Center(int size, const std::function<std::string(const std::string&)>& from_rank_0, const LifelineOptions& o) : links_(size_t(size)) {
+  Center(int size, const std::function<std::string(const std::string&)>& from_rank_0,
+         const LifelineOptions& o)
+      : links_(size_t(size)) {
     Socket listener = listen_on(0);
     if (!listener) fail("lifeline: rank 0 cannot listen: {}", std::strerror(errno));
     std::random_device random;
-    const Invitation invitation{port_of(listener), fmt::format("{:08x}{:08x}", random(), random()), host_name(), addresses()};
+    const Invitation invitation{port_of(listener), fmt::format("{:08x}{:08x}", random(), random()),
+                                host_name(), addresses()};
     from_rank_0(invitation.text());
 
     std::vector<std::string> hosts(size_t(size), host_name());
@@ -111,7 +121,8 @@ class Lifeline::Center : public Star {
         const Link::State state = g->receive(frames);
         int rank = -1;
         std::string token, host;
-        if (!frames.empty() && frames[0].type == kHello) std::istringstream(frames[0].body) >> rank >> token >> host;
+        if (!frames.empty() && frames[0].type == kHello)
+          std::istringstream(frames[0].body) >> rank >> token >> host;
         if (token == invitation.token && rank > 0 && rank < size && !links_[size_t(rank)]) {
           g->send(kWelcome, "", after(kSendSeconds));
           links_[size_t(rank)] = std::make_unique<Link>(std::move(*g));
@@ -123,7 +134,8 @@ class Lifeline::Center : public Star {
         }
       }
     }
-    jury_ = std::make_unique<Jury>(std::move(hosts), o.silent_seconds, o.stall_seconds, Clock::now());
+    jury_ =
+        std::make_unique<Jury>(std::move(hosts), o.silent_seconds, o.stall_seconds, Clock::now());
   }
 
   std::vector<int> descriptors() const override {
@@ -146,7 +158,8 @@ class Lifeline::Center : public Star {
       }
       if (state == Link::State::kOpen && !jury_->has_left(int(r))) continue;
       links_[r].reset();
-      if (!jury_->has_left(int(r))) return jury_->line(int(r), "died (its connection closed without a goodbye)");
+      if (!jury_->has_left(int(r)))
+        return jury_->line(int(r), "died (its connection closed without a goodbye)");
     }
     return {};
   }
@@ -167,7 +180,8 @@ class Lifeline::Center : public Star {
   }
   std::string failure(const std::string& why) override { return jury_->line(0, why); }
 
-  // Waits until the others have ended (their connections close), so that this rank's exit does not come before their lines.
+  // Waits until the others have ended (their connections close), so that this rank's exit does not
+  // come before their lines.
   void proclaim(const std::string& line) override {
     to_all(kVerdict, line);
     for (const auto until = after(1); seconds_until(until) > 0;) {
@@ -186,7 +200,10 @@ class Lifeline::Center : public Star {
     std::string missing;
     for (size_t r = 1; r < links_.size(); ++r)
       if (!links_[r]) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", r);
-    fail("lifeline: rank 0 on {}: ranks {} did not connect within {:g} s; MOME_LIFELINE_ADDR can name the address of rank 0's host that all can reach", host_name(), missing, seconds);
+    fail(
+        "lifeline: rank 0 on {}: ranks {} did not connect within {:g} s; MOME_LIFELINE_ADDR can "
+        "name the address of rank 0's host that all can reach",
+        host_name(), missing, seconds);
   }
 
   void to_all(uint32_t type, const std::string& body) {
@@ -201,7 +218,9 @@ class Lifeline::Center : public Star {
 // Every other rank: knows of rank 0 alone.
 class Lifeline::Ray : public Star {
  public:
-  Ray(int rank, const std::function<std::string(const std::string&)>& from_rank_0, const LifelineOptions& o) : rank_(rank), link_(Socket()), silent_seconds_(o.silent_seconds) {
+  Ray(int rank, const std::function<std::string(const std::string&)>& from_rank_0,
+      const LifelineOptions& o)
+      : rank_(rank), link_(Socket()), silent_seconds_(o.silent_seconds) {
     const Invitation i = Invitation::parse(from_rank_0(""));
     std::string why = "it has no address";
     host_ = i.host;
@@ -211,8 +230,10 @@ class Lifeline::Ray : public Star {
         if (!s) continue;
         Link link(std::move(s));
         Frame answer;
-        link_is_welcome_ = link.send(kHello, fmt::format("{} {} {}", rank, i.token, host_name()), deadline) &&
-                           link.receive_one(answer, std::min(deadline, after(5))) == Link::State::kOpen && answer.type == kWelcome;
+        link_is_welcome_ =
+            link.send(kHello, fmt::format("{} {} {}", rank, i.token, host_name()), deadline) &&
+            link.receive_one(answer, std::min(deadline, after(5))) == Link::State::kOpen &&
+            answer.type == kWelcome;
         if (link_is_welcome_) {
           link_ = std::move(link);
           break;
@@ -221,8 +242,11 @@ class Lifeline::Ray : public Star {
       }
       if (link_is_welcome_) break;
       if (seconds_until(deadline) == 0)
-        fail("lifeline: rank {} on {} cannot reach rank 0 on {} at port {} of {} within {:g} s: {}; MOME_LIFELINE_ADDR can name the address to use", rank, host_name(), i.host, i.port,
-             fmt::join(i.addresses, ", "), o.connect_seconds, why);
+        fail(
+            "lifeline: rank {} on {} cannot reach rank 0 on {} at port {} of {} within {:g} s: {}; "
+            "MOME_LIFELINE_ADDR can name the address to use",
+            rank, host_name(), i.host, i.port, fmt::join(i.addresses, ", "), o.connect_seconds,
+            why);
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     heard_ = Clock::now();
@@ -246,7 +270,8 @@ class Lifeline::Ray : public Star {
   std::optional<std::string> judge(Clock::time_point now) override {
     const double silent = std::chrono::duration<double>(now - heard_).count();
     if (left_ || silent <= silent_seconds_) return {};
-    return line(fmt::format("not heard of for {:.3g} s (its network is lost, or the process does not run)", silent));
+    return line(fmt::format(
+        "not heard of for {:.3g} s (its network is lost, or the process does not run)", silent));
   }
   void forgive(Clock::time_point now) override { heard_ = now; }
   void send(const Heartbeat& mine, Clock::time_point) override {
@@ -258,12 +283,15 @@ class Lifeline::Ray : public Star {
   }
   std::string failure(const std::string& why) override {
     link_.send(kFailure, why, after(kSendSeconds));
-    return fmt::format("rank {} on {}: {}; last step {}; this run ends", rank_, host_name(), why, step_);
+    return fmt::format("rank {} on {}: {}; last step {}; this run ends", rank_, host_name(), why,
+                       step_);
   }
   void proclaim(const std::string&) override {}
 
  private:
-  std::string line(const std::string& what) const { return fmt::format("rank 0 on {}: {}; last step {}; this run ends", host_, what, theirs_.step); }
+  std::string line(const std::string& what) const {
+    return fmt::format("rank 0 on {}: {}; last step {}; this run ends", host_, what, theirs_.step);
+  }
 
   int rank_;
   Link link_;
@@ -276,12 +304,19 @@ class Lifeline::Ray : public Star {
 };
 
 Lifeline::Lifeline(Communicator& communicator, const LifelineOptions& options)
-    : Lifeline(communicator.rank(), communicator.size(), [&](const std::string& text) { return through(communicator, text); }, options) {}
+    : Lifeline(
+          communicator.rank(), communicator.size(),
+          [&](const std::string& text) { return through(communicator, text); }, options) {}
 
-Lifeline::Lifeline(int rank, int size, const std::function<std::string(const std::string&)>& from_rank_0, const LifelineOptions& options) : options_(options) {
+Lifeline::Lifeline(int rank, int size,
+                   const std::function<std::string(const std::string&)>& from_rank_0,
+                   const LifelineOptions& options)
+    : options_(options) {
   if (size == 1) return;
-  if (rank == 0) star_ = std::make_unique<Center>(size, from_rank_0, options_);
-  else star_ = std::make_unique<Ray>(rank, from_rank_0, options_);
+  if (rank == 0)
+    star_ = std::make_unique<Center>(size, from_rank_0, options_);
+  else
+    star_ = std::make_unique<Ray>(rank, from_rank_0, options_);
   // Signals are the main thread's.
   sigset_t all, before;
   sigfillset(&all);
@@ -304,14 +339,16 @@ void Lifeline::run() {
   while (!stop_) {
     wait_readable(star_->descriptors(), look);
     const Clock::time_point now = Clock::now();
-    if (std::chrono::duration<double>(now - looked).count() > options_.silent_seconds / 2) star_->forgive(now);
+    if (std::chrono::duration<double>(now - looked).count() > options_.silent_seconds / 2)
+      star_->forgive(now);
     looked = now;
     std::optional<std::string> line;
     if (gives_up_) line = star_->failure(why_);
     if (!line) line = star_->listen(now);
     if (!line && now >= next) {
       star_->send(beat(), now);
-      next = now + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.heartbeat_seconds));
+      next = now + std::chrono::duration_cast<Clock::duration>(
+                       std::chrono::duration<double>(options_.heartbeat_seconds));
     }
     if (!line) line = star_->judge(now);
     if (!line) continue;
@@ -337,7 +374,8 @@ Lifeline::Phase::~Phase() {
 }
 
 void Lifeline::give_up(const std::string& why) {
-  if (!star_) end_process(fmt::format("{}; last step {}; this run ends", why, step_.load()), options_.abort);
+  if (!star_)
+    end_process(fmt::format("{}; last step {}; this run ends", why, step_.load()), options_.abort);
   why_ = why;
   gives_up_ = true;
   while (true) pause();

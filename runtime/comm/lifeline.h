@@ -1,10 +1,12 @@
-// A rank that dies, hangs or loses its network ends the run on all ranks, and each says which rank it was, on which host and
-// at which step. Without this the others would wait in a collective call for ever.
+// A rank that dies, hangs or loses its network ends the run on all ranks, and each says which rank
+// it was, on which host and at which step. Without this the others would wait in a collective call
+// for ever.
 //
-// A star of TCP connections to rank 0, beside the engine's own network. A thread of each rank sends a heartbeat every few
-// seconds and says what the main thread does; rank 0 judges (verdict.h), sends its verdict to all whom it can reach, and
-// everybody prints the line and ends its process with _exit(1): a main thread that is stuck in MPI or in a kernel cannot be
-// asked. Who loses rank 0 concludes the same about rank 0. With the default times that is
+// A star of TCP connections to rank 0, beside the engine's own network. A thread of each rank sends
+// a heartbeat every few seconds and says what the main thread does; rank 0 judges (verdict.h),
+// sends its verdict to all whom it can reach, and everybody prints the line and ends its process
+// with _exit(1): a main thread that is stuck in MPI or in a kernel cannot be asked. Who loses rank
+// 0 concludes the same about rank 0. With the default times that is
 //   died                at once (its connection closes without a goodbye)
 //   silent              20 s after the last heartbeat
 //   stands still        45 s after another rank began to wait for it
@@ -22,18 +24,20 @@ namespace mome {
 
 struct LifelineOptions {
   double heartbeat_seconds = 2, silent_seconds = 20, stall_seconds = 45;
-  double connect_seconds = 60;   // for all ranks to come together at the start
-  std::function<void()> abort;   // called before the process ends (open.h: abort_hook); it is given two seconds
+  double connect_seconds = 60;  // for all ranks to come together at the start
+  std::function<void()>
+      abort;  // called before the process ends (open.h: abort_hook); it is given two seconds
 };
 
 class Lifeline {
  public:
-  /// All ranks make theirs together. Rank 0 tells all its addresses through the communicator, and they take the first that
-  /// they can reach; where MOME_LIFELINE_ADDR is set, that one alone. Error where ranks do not come together. One rank:
-  /// nothing is watched.
+  /// All ranks make theirs together. Rank 0 tells all its addresses through the communicator, and
+  /// they take the first that they can reach; where MOME_LIFELINE_ADDR is set, that one alone.
+  /// Error where ranks do not come together. One rank: nothing is watched.
   explicit Lifeline(Communicator& communicator, const LifelineOptions& options = {});
   /// `from_rank_0` brings rank 0's text to all ranks.
-  Lifeline(int rank, int size, const std::function<std::string(const std::string&)>& from_rank_0, const LifelineOptions& options);
+  Lifeline(int rank, int size, const std::function<std::string(const std::string&)>& from_rank_0,
+           const LifelineOptions& options);
   /// Says goodbye. Not while an exception is on its way: then this rank counts as died.
   ~Lifeline();
   Lifeline(const Lifeline&) = delete;

@@ -20,8 +20,6 @@
 namespace mome {
 namespace {
 
-constexpr double kLastWords = 2, kPatience = 5;  // seconds
-
 /// One stream of one rank, read from a pipe and passed on line by line.
 struct Lines {
   int fd = -1;
@@ -40,7 +38,8 @@ struct Lines {
     } else {
       rest.append(part.data(), size_t(got));
       size_t begin = 0;
-      for (size_t end; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1) fmt::print(to, "{}{}\n", prefix, std::string_view(rest).substr(begin, end - begin));
+      for (size_t end; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1)
+        fmt::print(to, "{}{}\n", prefix, std::string_view(rest).substr(begin, end - begin));
       rest.erase(0, begin);
     }
     std::fflush(to);
@@ -77,7 +76,8 @@ class Signals {
 
 class LocalRanks {
  public:
-  LocalRanks(int ranks, const std::vector<std::string>& command) : ranks_(ranks), command_(command), pids_(size_t(ranks), 0) {
+  LocalRanks(int ranks, const std::vector<std::string>& command, const Patience& patience)
+      : ranks_(ranks), command_(command), patience_(patience), pids_(size_t(ranks), 0) {
     const Socket listener = listen_on(0);  // its port is free when rank 0 wants it: it was just now
     port_ = port_of(listener);
   }
@@ -92,7 +92,8 @@ class LocalRanks {
         if (l.fd >= 0) l.pass_on();
       reap();
       escalate();
-      // A grandchild may hold a pipe open; when all ranks have ended, what is left to read is waited for only shortly.
+      // A grandchild may hold a pipe open; when all ranks have ended, what is left to read is
+      // waited for only shortly.
       if (running_ == 0 && any_open() && seconds_until(last_end_) == 0) break;
     }
     return status_;
@@ -101,13 +102,14 @@ class LocalRanks {
  private:
   void start(int rank) {
     int out[2], err[2];
-    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) fail("pipe: {}", std::strerror(errno));
+    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
+      fail("pipe: {}", std::strerror(errno));
     const pid_t parent = getpid(), child = fork();
     if (child < 0) fail("fork: {}", std::strerror(errno));
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGTERM);  // a launcher that was killed leaves nobody behind
       if (getppid() != parent) _exit(127);
-      setpgid(0, 0);                     // a terminal's Ctrl-C comes through the launcher, once
+      setpgid(0, 0);  // a terminal's Ctrl-C comes through the launcher, once
       sigprocmask(SIG_SETMASK, &signals_.before(), nullptr);
       dup2(open("/dev/null", O_RDONLY), 0);
       dup2(out[1], 1);
@@ -125,7 +127,9 @@ class LocalRanks {
   }
 
   [[noreturn]] void exec(int rank) {
-    const auto set = [](const char* name, const std::string& value) { setenv(name, value.c_str(), 1); };
+    const auto set = [](const char* name, const std::string& value) {
+      setenv(name, value.c_str(), 1);
+    };
     set("RANK", std::to_string(rank));
     set("LOCAL_RANK", std::to_string(rank));
     set("WORLD_SIZE", std::to_string(ranks_));
@@ -170,9 +174,13 @@ class LocalRanks {
       if (code == 0 || failed_) continue;
       failed_ = true;
       status_ = code;
-      next_step_ = after(kLastWords);
-      const std::string what = WIFEXITED(status) ? fmt::format("exited with status {}", code) : fmt::format("was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
-      fmt::print(stderr, "mome launch: rank {} {}{}\n", r, what, running_ > 0 ? "; the others are ended" : "");
+      next_step_ = after(patience_.last_words);
+      const std::string what = WIFEXITED(status)
+                                   ? fmt::format("exited with status {}", code)
+                                   : fmt::format("was ended by signal {} ({})", WTERMSIG(status),
+                                                 strsignal(WTERMSIG(status)));
+      fmt::print(stderr, "mome launch: rank {} {}{}\n", r, what,
+                 running_ > 0 ? "; the others are ended" : "");
     }
   }
 
@@ -181,11 +189,12 @@ class LocalRanks {
     to_all(asked_ ? SIGKILL : SIGTERM);
     if (!asked_) to_all(SIGCONT);  // who was stopped could not hear it
     asked_ = true;
-    next_step_ = after(kPatience);
+    next_step_ = after(patience_.saving);
   }
 
   const int ranks_;
   const std::vector<std::string>& command_;
+  const Patience patience_;
   uint16_t port_ = 0;
   Signals signals_;
   std::vector<pid_t> pids_;  // by rank; 0: has ended
@@ -197,6 +206,8 @@ class LocalRanks {
 
 }  // namespace
 
-int run_local_ranks(int ranks, const std::vector<std::string>& command) { return LocalRanks(ranks, command).run(); }
+int run_local_ranks(int ranks, const std::vector<std::string>& command, const Patience& patience) {
+  return LocalRanks(ranks, command, patience).run();
+}
 
 }  // namespace mome

@@ -20,17 +20,22 @@ std::string words(int error) {
 
 MPI_Datatype type_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return MPI_FLOAT;
-    case DType::kF64: return MPI_DOUBLE;
-    case DType::kI64: return MPI_INT64_T;
-    default: throw std::logic_error("MPI: reductions are for f32, f64 and i64");
+    case DType::kF32:
+      return MPI_FLOAT;
+    case DType::kF64:
+      return MPI_DOUBLE;
+    case DType::kI64:
+      return MPI_INT64_T;
+    default:
+      throw std::logic_error("MPI: reductions are for f32, f64 and i64");
   }
 }
 
 // What a call reads of device memory, in host memory. The CPU's is passed on as it is.
 class FromDevice {
  public:
-  FromDevice(Device& device, const void* data, size_t bytes) : data_(static_cast<const char*>(data)) {
+  FromDevice(Device& device, const void* data, size_t bytes)
+      : data_(static_cast<const char*>(data)) {
     if (device.is_host() || bytes == 0) return;
     copy_.resize(bytes);
     device.download(copy_.data(), data, bytes);
@@ -46,7 +51,8 @@ class FromDevice {
 // What a call writes to device memory: deliver() brings it there. `load`: the call reads it, too.
 class ToDevice {
  public:
-  ToDevice(Device& device, void* data, size_t bytes, bool load = false) : device_(device), target_(static_cast<char*>(data)), bytes_(bytes) {
+  ToDevice(Device& device, void* data, size_t bytes, bool load = false)
+      : device_(device), target_(static_cast<char*>(data)), bytes_(bytes) {
     if (device.is_host() || bytes == 0) return;
     copy_.resize(bytes);
     if (load) device.download(copy_.data(), data, bytes);
@@ -87,8 +93,10 @@ MpiLibrary::MpiLibrary() {
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
   if (provided != MPI_THREAD_MULTIPLE) {
     MPI_Finalize();
-    fail("MPI_Init_thread: rank {}: this MPI lacks MPI_THREAD_MULTIPLE (it provides level {} of {}); use one that was built with it, as Debian's OpenMPI is",
-         rank_, provided, int(MPI_THREAD_MULTIPLE));
+    fail(
+        "MPI_Init_thread: rank {}: this MPI lacks MPI_THREAD_MULTIPLE (it provides level {} of "
+        "{}); use one that was built with it, as Debian's OpenMPI is",
+        rank_, provided, int(MPI_THREAD_MULTIPLE));
   }
 }
 
@@ -111,18 +119,25 @@ struct MpiCommunicator::Handle {
 };
 
 MpiCommunicator::MpiCommunicator(Device& device, int64_t largest)
-    : Communicator(device), library_(MpiLibrary::open()), handle_(std::make_unique<Handle>()), largest_(largest) {
+    : Communicator(device),
+      library_(MpiLibrary::open()),
+      handle_(std::make_unique<Handle>()),
+      largest_(largest) {
   check(MPI_Comm_dup(MPI_COMM_WORLD, &handle_->comm), "MPI_Comm_dup");  // with its error handler
 }
 
 MpiCommunicator::MpiCommunicator(const MpiCommunicator& original)
-    : Communicator(original.device()), library_(original.library_), handle_(std::make_unique<Handle>()), largest_(original.largest_) {
+    : Communicator(original.device()),
+      library_(original.library_),
+      handle_(std::make_unique<Handle>()),
+      largest_(original.largest_) {
   check(MPI_Comm_dup(original.handle_->comm, &handle_->comm), "MPI_Comm_dup");
 }
 
 MpiCommunicator::~MpiCommunicator() {
   // Collective, so not where this rank leaves alone.
-  if (std::uncaught_exceptions() == 0 && handle_->comm != MPI_COMM_NULL) MPI_Comm_free(&handle_->comm);
+  if (std::uncaught_exceptions() == 0 && handle_->comm != MPI_COMM_NULL)
+    MPI_Comm_free(&handle_->comm);
 }
 
 void MpiCommunicator::check(int result, const char* call) const {
@@ -133,7 +148,9 @@ void MpiCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reducti
   const size_t unit = size_of(dtype);
   ToDevice host(device(), data, size_t(count) * unit, true);
   for (int64_t i = 0; i < count; i += largest_)
-    check(MPI_Allreduce(MPI_IN_PLACE, host.data() + size_t(i) * unit, int(std::min(largest_, count - i)), type_of(dtype), op == Reduction::kSum ? MPI_SUM : MPI_MAX, handle_->comm),
+    check(MPI_Allreduce(MPI_IN_PLACE, host.data() + size_t(i) * unit,
+                        int(std::min(largest_, count - i)), type_of(dtype),
+                        op == Reduction::kSum ? MPI_SUM : MPI_MAX, handle_->comm),
           "MPI_Allreduce");
   host.deliver();
 }
@@ -141,15 +158,20 @@ void MpiCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reducti
 void MpiCommunicator::reduce_scatter(const void* from, void* to, int64_t count, DType dtype) {
   const size_t unit = size_of(dtype);
   const FromDevice in(device(), from, size_t(size() * count) * unit);
-  // MPI has no form in which the result is this rank's part of the input, so it is always apart from it.
+  // MPI has no form in which the result is this rank's part of the input, so it is always apart
+  // from it.
   std::vector<char> sum(size_t(count) * unit);
   if (count == 0) {
   } else if (size() * count <= largest_) {
-    check(MPI_Reduce_scatter_block(in.data(), sum.data(), int(count), type_of(dtype), MPI_SUM, handle_->comm), "MPI_Reduce_scatter_block");
+    check(MPI_Reduce_scatter_block(in.data(), sum.data(), int(count), type_of(dtype), MPI_SUM,
+                                   handle_->comm),
+          "MPI_Reduce_scatter_block");
   } else {
     for (int root = 0; root < size(); ++root)
       for (int64_t i = 0; i < count; i += largest_)
-        check(MPI_Reduce(in.data() + size_t(root * count + i) * unit, sum.data() + size_t(i) * unit, int(std::min(largest_, count - i)), type_of(dtype), MPI_SUM, root, handle_->comm),
+        check(MPI_Reduce(in.data() + size_t(root * count + i) * unit, sum.data() + size_t(i) * unit,
+                         int(std::min(largest_, count - i)), type_of(dtype), MPI_SUM, root,
+                         handle_->comm),
               "MPI_Reduce");
   }
   if (count > 0) device().upload(to, sum.data(), sum.size());
@@ -157,12 +179,15 @@ void MpiCommunicator::reduce_scatter(const void* from, void* to, int64_t count, 
 
 void MpiCommunicator::all_gather(const void* from, void* to, size_t bytes) {
   const size_t all = bytes * size_t(size());
-  if (int64_t(all) > largest_) return all_gather_v(from, to, std::vector<size_t>(size_t(size()), bytes));
+  if (int64_t(all) > largest_)
+    return all_gather_v(from, to, std::vector<size_t>(size_t(size()), bytes));
   if (bytes == 0) return;
   const FromDevice in(device(), from, bytes);
   ToDevice out(device(), to, all);
   const bool in_place = in.data() == out.data() + size_t(rank()) * bytes;
-  check(MPI_Allgather(in_place ? MPI_IN_PLACE : in.data(), int(bytes), MPI_BYTE, out.data(), int(bytes), MPI_BYTE, handle_->comm), "MPI_Allgather");
+  check(MPI_Allgather(in_place ? MPI_IN_PLACE : in.data(), int(bytes), MPI_BYTE, out.data(),
+                      int(bytes), MPI_BYTE, handle_->comm),
+        "MPI_Allgather");
   out.deliver();
 }
 
@@ -180,7 +205,8 @@ void MpiCommunicator::gather_parts(const void* from, char* to, std::span<const s
   char* mine = std::accumulate(bytes.begin(), bytes.begin() + rank(), to);
   if (from != mine && bytes[size_t(rank())] > 0) std::memmove(mine, from, bytes[size_t(rank())]);
   if (int64_t(all) > largest_) {
-    for (int root = 0; root < size(); to += bytes[size_t(root++)]) broadcast_host(to, bytes[size_t(root)], root);
+    for (int root = 0; root < size(); to += bytes[size_t(root++)])
+      broadcast_host(to, bytes[size_t(root)], root);
     return;
   }
   std::vector<int> counts, offsets;
@@ -190,12 +216,16 @@ void MpiCommunicator::gather_parts(const void* from, char* to, std::span<const s
     offsets.push_back(offset);
     offset += int(b);
   }
-  check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, to, counts.data(), offsets.data(), MPI_BYTE, handle_->comm), "MPI_Allgatherv");
+  check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, to, counts.data(), offsets.data(), MPI_BYTE,
+                       handle_->comm),
+        "MPI_Allgatherv");
 }
 
 void MpiCommunicator::broadcast_host(char* data, size_t bytes, int root) {
   for (size_t i = 0; i < bytes; i += size_t(largest_))
-    check(MPI_Bcast(data + i, int(std::min(size_t(largest_), bytes - i)), MPI_BYTE, root, handle_->comm), "MPI_Bcast");
+    check(MPI_Bcast(data + i, int(std::min(size_t(largest_), bytes - i)), MPI_BYTE, root,
+                    handle_->comm),
+          "MPI_Bcast");
 }
 
 void MpiCommunicator::broadcast(void* data, size_t bytes, int root) {
@@ -215,23 +245,30 @@ void MpiCommunicator::exchange(std::span<const Message> sends, std::span<const M
     in.emplace_back(device(), m.data, m.bytes);
     for (size_t i = 0; i < m.bytes; i += size_t(largest_)) {
       expected.push_back(int(std::min(size_t(largest_), m.bytes - i)));
-      check(MPI_Irecv(in.back().data() + i, expected.back(), MPI_BYTE, m.rank, kTag, handle_->comm, &requests.emplace_back()), "MPI_Irecv");
+      check(MPI_Irecv(in.back().data() + i, expected.back(), MPI_BYTE, m.rank, kTag, handle_->comm,
+                      &requests.emplace_back()),
+            "MPI_Irecv");
     }
   }
   for (const Message& m : sends) {
     out.emplace_back(device(), m.data, m.bytes);
     for (size_t i = 0; i < m.bytes; i += size_t(largest_)) {
       expected.push_back(-1);
-      check(MPI_Isend(out.back().data() + i, int(std::min(size_t(largest_), m.bytes - i)), MPI_BYTE, m.rank, kTag, handle_->comm, &requests.emplace_back()), "MPI_Isend");
+      check(MPI_Isend(out.back().data() + i, int(std::min(size_t(largest_), m.bytes - i)), MPI_BYTE,
+                      m.rank, kTag, handle_->comm, &requests.emplace_back()),
+            "MPI_Isend");
     }
   }
   std::vector<MPI_Status> statuses(requests.size());
   const int result = MPI_Waitall(int(requests.size()), requests.data(), statuses.data());
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (result == MPI_ERR_IN_STATUS && statuses[i].MPI_ERROR != MPI_ERR_PENDING) check(statuses[i].MPI_ERROR, "MPI_Waitall");
+    if (result == MPI_ERR_IN_STATUS && statuses[i].MPI_ERROR != MPI_ERR_PENDING)
+      check(statuses[i].MPI_ERROR, "MPI_Waitall");
     int bytes = 0;
-    if (result == MPI_SUCCESS && expected[i] >= 0 && MPI_Get_count(&statuses[i], MPI_BYTE, &bytes) == MPI_SUCCESS && bytes != expected[i])
-      fail("MPI_Irecv: {} bytes came from rank {}; expected {} (rank {} of {})", bytes, statuses[i].MPI_SOURCE, expected[i], rank(), size());
+    if (result == MPI_SUCCESS && expected[i] >= 0 &&
+        MPI_Get_count(&statuses[i], MPI_BYTE, &bytes) == MPI_SUCCESS && bytes != expected[i])
+      fail("MPI_Irecv: {} bytes came from rank {}; expected {} (rank {} of {})", bytes,
+           statuses[i].MPI_SOURCE, expected[i], rank(), size());
   }
   check(result, "MPI_Waitall");
   for (ToDevice& m : in) m.deliver();
@@ -242,12 +279,15 @@ void MpiCommunicator::barrier() {
   check(MPI_Barrier(handle_->comm), "MPI_Barrier");
 }
 
-std::unique_ptr<Communicator> MpiCommunicator::duplicate() { return std::unique_ptr<Communicator>(new MpiCommunicator(*this)); }
+std::unique_ptr<Communicator> MpiCommunicator::duplicate() {
+  return std::unique_ptr<Communicator>(new MpiCommunicator(*this));
+}
 
 std::vector<std::vector<char>> MpiCommunicator::gather_host(std::span<const char> mine) {
   const uint64_t count = mine.size();
   std::vector<uint64_t> counts(size_t(size()), 0);
-  check(MPI_Allgather(&count, 1, MPI_UINT64_T, counts.data(), 1, MPI_UINT64_T, handle_->comm), "MPI_Allgather");
+  check(MPI_Allgather(&count, 1, MPI_UINT64_T, counts.data(), 1, MPI_UINT64_T, handle_->comm),
+        "MPI_Allgather");
   const std::vector<size_t> bytes(counts.begin(), counts.end());
   std::vector<char> all(std::accumulate(bytes.begin(), bytes.end(), size_t(0)));
   gather_parts(mine.data(), all.data(), bytes);

@@ -1,20 +1,23 @@
-// The communicator over MPI 3 (Debian's OpenMPI): ranks on CPUs, and on devices whose memory MPI does not know (simt), which
-// go through host memory. Compiled where CMake found MPI (MOME_WITH_MPI).
+// The communicator over MPI 3 (Debian's OpenMPI): ranks on CPUs, and on devices whose memory MPI
+// does not know (simt), which go through host memory. Compiled where CMake found MPI
+// (MOME_WITH_MPI).
 //
-// Every call waits for the device's queue first and returns when it is done. Counts near what MPI's int can say are cut
-// into pieces. MPI has no call whose order of summation is promised, but OpenMPI's choice of algorithm depends on the count
-// and the number of ranks alone: equal calls give equal bits.
+// Every call waits for the device's queue first and returns when it is done. Counts near what MPI's
+// int can say are cut into pieces. MPI has no call whose order of summation is promised, but
+// OpenMPI's choice of algorithm depends on the count and the number of ranks alone: equal calls
+// give equal bits.
 #pragma once
 #include "runtime/comm/communicator.h"
 
 namespace mome {
 
-/// This process among those that mpirun or srun started. Begins MPI once per process; the last owner ends it (not while an
-/// exception is on its way: an end without MPI_Finalize is how mpirun learns that a rank failed, and ends the others).
+/// This process among those that mpirun or srun started. Begins MPI once per process; the last
+/// owner ends it (not while an exception is on its way: an end without MPI_Finalize is how mpirun
+/// learns that a rank failed, and ends the others).
 class MpiLibrary {
  public:
-  /// Throws Error where MPI cannot begin, has ended before, or lacks MPI_THREAD_MULTIPLE (duplicates are used from a
-  /// thread beside the main one).
+  /// Throws Error where MPI cannot begin, has ended before, or lacks MPI_THREAD_MULTIPLE
+  /// (duplicates are used from a thread beside the main one).
   static std::shared_ptr<MpiLibrary> open();
   ~MpiLibrary();
   MpiLibrary(const MpiLibrary&) = delete;
@@ -33,8 +36,8 @@ class MpiLibrary {
 
 class MpiCommunicator : public Communicator {
  public:
-  /// All processes that were started together. `largest`: the most elements (of a broadcast, gather or message: bytes) that
-  /// one MPI call is given; by default 1 GiB of doubles. Tests use few.
+  /// All processes that were started together. `largest`: the most elements (of a broadcast, gather
+  /// or message: bytes) that one MPI call is given; by default 1 GiB of doubles. Tests use few.
   explicit MpiCommunicator(Device& device, int64_t largest = int64_t{1} << 27);
   ~MpiCommunicator() override;
 

@@ -17,10 +17,14 @@ namespace {
 
 ncclDataType_t type_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return ncclFloat32;
-    case DType::kF64: return ncclFloat64;
-    case DType::kI64: return ncclInt64;
-    default: throw std::logic_error("NCCL: reductions are for f32, f64 and i64");
+    case DType::kF32:
+      return ncclFloat32;
+    case DType::kF64:
+      return ncclFloat64;
+    case DType::kI64:
+      return ncclInt64;
+    default:
+      throw std::logic_error("NCCL: reductions are for f32, f64 and i64");
   }
 }
 
@@ -40,7 +44,8 @@ void stop_if_aborted() {
 /// Device memory of a queue.
 class Block {
  public:
-  Block(cuda::Queue& queue, size_t bytes) : queue_(queue), data_(static_cast<char*>(queue.allocate(std::max<size_t>(bytes, 1)))) {}
+  Block(cuda::Queue& queue, size_t bytes)
+      : queue_(queue), data_(static_cast<char*>(queue.allocate(std::max<size_t>(bytes, 1)))) {}
   ~Block() { queue_.release(data_); }
   Block(const Block&) = delete;
   char* data() const { return data_; }
@@ -59,12 +64,20 @@ struct NcclCommunicator::Handle {
 std::string NcclCommunicator::new_identifier() {
   ncclUniqueId id;
   const ncclResult_t result = ncclGetUniqueId(&id);
-  if (result != ncclSuccess) fail("ncclGetUniqueId: {}: {}", ncclGetErrorString(result), ncclGetLastError(nullptr));
+  if (result != ncclSuccess)
+    fail("ncclGetUniqueId: {}: {}", ncclGetErrorString(result), ncclGetLastError(nullptr));
   return std::string(id.internal, sizeof id.internal);
 }
 
-NcclCommunicator::NcclCommunicator(Device& device, int rank, int size, const std::string& identifier, double seconds, std::shared_ptr<void> launcher)
-    : Communicator(device), rank_(rank), size_(size), seconds_(seconds), launcher_(std::move(launcher)), handle_(std::make_unique<Handle>()) {
+NcclCommunicator::NcclCommunicator(Device& device, int rank, int size,
+                                   const std::string& identifier, double seconds,
+                                   std::shared_ptr<void> launcher)
+    : Communicator(device),
+      rank_(rank),
+      size_(size),
+      seconds_(seconds),
+      launcher_(std::move(launcher)),
+      handle_(std::make_unique<Handle>()) {
   if (device.kind() != DeviceKind::kCuda) throw std::logic_error("NCCL is for the cuda device");
   ncclUniqueId id;
   MOME_CHECK(identifier.size() == sizeof id.internal);
@@ -116,7 +129,8 @@ void NcclCommunicator::check(int result, const char* call) const {
       if (asked != ncclSuccess) state = asked;
       if (state != ncclInProgress) break;
       if (Clock::now() - begin > std::chrono::duration<double>(seconds_))
-        fail("{}: not done within {:g} s: a rank is missing, or its network is (rank {} of {})", call, seconds_, rank_, size_);
+        fail("{}: not done within {:g} s: a rank is missing, or its network is (rank {} of {})",
+             call, seconds_, rank_, size_);
       std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
   }
@@ -131,10 +145,12 @@ void NcclCommunicator::check_queued(int result, const char* call) const {
 void NcclCommunicator::complain(int result, const char* call) const {
   const auto state = static_cast<ncclResult_t>(result);
   const char* last = ncclGetLastError(handle_->comm);
-  fail("{}: {}{}{} (rank {} of {})", call, ncclGetErrorString(state), last && *last ? ": " : "", last ? last : "", rank_, size_);
+  fail("{}: {}{}{} (rank {} of {})", call, ncclGetErrorString(state), last && *last ? ": " : "",
+       last ? last : "", rank_, size_);
 }
 
-// Unlike a synchronisation this sees an error of another rank, which ends no kernel that waits for it.
+// Unlike a synchronisation this sees an error of another rank, which ends no kernel that waits for
+// it.
 void NcclCommunicator::wait_for_stream() const {
   queue().make_current();
   while (true) {
@@ -150,19 +166,24 @@ void NcclCommunicator::wait_for_stream() const {
 void NcclCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reduction op) {
   if (count == 0) return;
   queue().make_current();
-  check(ncclAllReduce(data, data, size_t(count), type_of(dtype), op == Reduction::kSum ? ncclSum : ncclMax, handle_->comm, queue().stream()), "ncclAllReduce");
+  check(ncclAllReduce(data, data, size_t(count), type_of(dtype),
+                      op == Reduction::kSum ? ncclSum : ncclMax, handle_->comm, queue().stream()),
+        "ncclAllReduce");
 }
 
 void NcclCommunicator::reduce_scatter(const void* from, void* to, int64_t count, DType dtype) {
   if (count == 0) return;
   queue().make_current();
-  check(ncclReduceScatter(from, to, size_t(count), type_of(dtype), ncclSum, handle_->comm, queue().stream()), "ncclReduceScatter");
+  check(ncclReduceScatter(from, to, size_t(count), type_of(dtype), ncclSum, handle_->comm,
+                          queue().stream()),
+        "ncclReduceScatter");
 }
 
 void NcclCommunicator::all_gather(const void* from, void* to, size_t bytes) {
   if (bytes == 0) return;
   queue().make_current();
-  check(ncclAllGather(from, to, bytes, ncclUint8, handle_->comm, queue().stream()), "ncclAllGather");
+  check(ncclAllGather(from, to, bytes, ncclUint8, handle_->comm, queue().stream()),
+        "ncclAllGather");
 }
 
 void NcclCommunicator::all_gather_v(const void* from, void* to, std::span<const size_t> bytes) {
@@ -175,8 +196,11 @@ void NcclCommunicator::all_gather_v(const void* from, void* to, std::span<const 
   check_queued(ncclGroupStart(), "ncclGroupStart");
   for (int r = 0; r < size_; part += bytes[size_t(r++)]) {
     if (r == rank_) continue;
-    if (own > 0) check_queued(ncclSend(from, own, ncclUint8, r, handle_->comm, queue().stream()), "ncclSend");
-    if (bytes[size_t(r)] > 0) check_queued(ncclRecv(part, bytes[size_t(r)], ncclUint8, r, handle_->comm, queue().stream()), "ncclRecv");
+    if (own > 0)
+      check_queued(ncclSend(from, own, ncclUint8, r, handle_->comm, queue().stream()), "ncclSend");
+    if (bytes[size_t(r)] > 0)
+      check_queued(ncclRecv(part, bytes[size_t(r)], ncclUint8, r, handle_->comm, queue().stream()),
+                   "ncclRecv");
   }
   check(ncclGroupEnd(), "ncclGroupEnd");
 }
@@ -184,7 +208,8 @@ void NcclCommunicator::all_gather_v(const void* from, void* to, std::span<const 
 void NcclCommunicator::broadcast(void* data, size_t bytes, int root) {
   if (bytes == 0) return;
   queue().make_current();
-  check(ncclBroadcast(data, data, bytes, ncclUint8, root, handle_->comm, queue().stream()), "ncclBroadcast");
+  check(ncclBroadcast(data, data, bytes, ncclUint8, root, handle_->comm, queue().stream()),
+        "ncclBroadcast");
 }
 
 void NcclCommunicator::exchange(std::span<const Message> sends, std::span<const Message> receives) {
@@ -202,9 +227,13 @@ void NcclCommunicator::exchange(std::span<const Message> sends, std::span<const 
   MOME_CHECK(next == to_self.end());
   check_queued(ncclGroupStart(), "ncclGroupStart");
   for (const Message& m : sends)
-    if (m.rank != rank_ && m.bytes > 0) check_queued(ncclSend(m.data, m.bytes, ncclUint8, m.rank, handle_->comm, queue().stream()), "ncclSend");
+    if (m.rank != rank_ && m.bytes > 0)
+      check_queued(ncclSend(m.data, m.bytes, ncclUint8, m.rank, handle_->comm, queue().stream()),
+                   "ncclSend");
   for (const Message& m : receives)
-    if (m.rank != rank_ && m.bytes > 0) check_queued(ncclRecv(m.data, m.bytes, ncclUint8, m.rank, handle_->comm, queue().stream()), "ncclRecv");
+    if (m.rank != rank_ && m.bytes > 0)
+      check_queued(ncclRecv(m.data, m.bytes, ncclUint8, m.rank, handle_->comm, queue().stream()),
+                   "ncclRecv");
   check(ncclGroupEnd(), "ncclGroupEnd");
 }
 
@@ -218,7 +247,8 @@ void NcclCommunicator::barrier() {
 std::unique_ptr<Communicator> NcclCommunicator::duplicate() {
   const std::string mine = rank_ == 0 ? new_identifier() : std::string();
   const auto all = gather_host(mine);
-  auto twin = std::make_unique<NcclCommunicator>(device(), rank_, size_, std::string(all[0].begin(), all[0].end()), seconds_, launcher_);
+  auto twin = std::make_unique<NcclCommunicator>(
+      device(), rank_, size_, std::string(all[0].begin(), all[0].end()), seconds_, launcher_);
   twin->own_ = std::make_unique<cuda::Queue>(device().cuda_queue().device());
   return twin;
 }

@@ -1,9 +1,10 @@
-// The communicator over NCCL: ranks on GPUs, one each. Compiled into programs with the cuda device where CMake found NCCL
-// (MOME_WITH_NCCL).
+// The communicator over NCCL: ranks on GPUs, one each. Compiled into programs with the cuda device
+// where CMake found NCCL (MOME_WITH_NCCL).
 //
-// Calls are enqueued on the device queue's stream, those of a duplicate on a stream of its own, and nothing but barrier() and
-// gather_host() waits on the host. The NCCL communicators are non-blocking ones: a host call that cannot go on (a rank is
-// missing while connections are made) can be given up, and NCCL's asynchronous errors are looked at with every call.
+// Calls are enqueued on the device queue's stream, those of a duplicate on a stream of its own, and
+// nothing but barrier() and gather_host() waits on the host. The NCCL communicators are
+// non-blocking ones: a host call that cannot go on (a rank is missing while connections are made)
+// can be given up, and NCCL's asynchronous errors are looked at with every call.
 #pragma once
 #include "runtime/comm/communicator.h"
 
@@ -14,10 +15,12 @@ class NcclCommunicator : public Communicator {
   /// What rank 0 makes and all ranks are given: 128 bytes that are no text.
   static std::string new_identifier();
 
-  /// The ranks with one identifier. Waits for all of them `seconds` long. `launcher` lives as long as this does (MPI, where
-  /// that started the ranks).
-  NcclCommunicator(Device& device, int rank, int size, const std::string& identifier, double seconds = 300, std::shared_ptr<void> launcher = nullptr);
-  /// Waits for this communicator's work. While an exception is on its way the work is aborted: others may never do their part.
+  /// The ranks with one identifier. Waits for all of them `seconds` long. `launcher` lives as long
+  /// as this does (MPI, where that started the ranks).
+  NcclCommunicator(Device& device, int rank, int size, const std::string& identifier,
+                   double seconds = 300, std::shared_ptr<void> launcher = nullptr);
+  /// Waits for this communicator's work. While an exception is on its way the work is aborted:
+  /// others may never do their part.
   ~NcclCommunicator() override;
 
   int rank() const override { return rank_; }
@@ -34,8 +37,8 @@ class NcclCommunicator : public Communicator {
   void join() override;
   std::vector<std::vector<char>> gather_host(std::span<const char> mine) override;
 
-  /// Aborts what this process's communicators do, wherever it stands, before the process ends; any thread may call it. Who
-  /// waits in one waits for ever then.
+  /// Aborts what this process's communicators do, wherever it stands, before the process ends; any
+  /// thread may call it. Who waits in one waits for ever then.
   static void abort_all() noexcept;
 
  private:

@@ -37,8 +37,14 @@ std::string hello_of(const PlainStart& start) {
 
 class Host {
  public:
-  Host(const PlainStart& start, double seconds) : start_(start), seconds_(seconds), deadline_(after(seconds)), listener_(listen_on(start.port)) {
-    if (!listener_) fail("rank 0 cannot listen at MASTER_PORT={}: {}; choose a free port", start.port, std::strerror(errno));
+  Host(const PlainStart& start, double seconds)
+      : start_(start),
+        seconds_(seconds),
+        deadline_(after(seconds)),
+        listener_(listen_on(start.port)) {
+    if (!listener_)
+      fail("rank 0 cannot listen at MASTER_PORT={}: {}; choose a free port", start.port,
+           std::strerror(errno));
   }
 
   void serve(const std::string& text) {
@@ -47,11 +53,14 @@ class Host {
       std::vector<int> descriptors{listener_.fd()};
       for (const Guest& g : guests_) descriptors.push_back(g.link.fd());
       wait_readable(descriptors, std::min(0.2, seconds_until(deadline_)));
-      while (Socket s = accept_from(listener_)) guests_.push_back({Link(std::move(s)), after(kHelloSeconds), -1, ""});
-      for (auto g = guests_.begin(); g != guests_.end();) g = hear(*g) ? std::next(g) : guests_.erase(g);
+      while (Socket s = accept_from(listener_))
+        guests_.push_back({Link(std::move(s)), after(kHelloSeconds), -1, ""});
+      for (auto g = guests_.begin(); g != guests_.end();)
+        g = hear(*g) ? std::next(g) : guests_.erase(g);
     }
     for (Guest& g : guests_)
-      if (g.rank >= 0 && !g.link.send(kText, text, deadline_)) fail("rank 0: rank {} on {} went away while the ranks met", g.rank, g.host);
+      if (g.rank >= 0 && !g.link.send(kText, text, deadline_))
+        fail("rank 0: rank {} on {} went away while the ranks met", g.rank, g.host);
   }
 
  private:
@@ -77,11 +86,17 @@ class Host {
 
   void welcome(Guest& guest, const Hello& hello, const std::string& host) {
     if (hello.size != start_.size)
-      refuse(guest, fmt::format("WORLD_SIZE={} on rank {} ({}), but WORLD_SIZE={} on rank 0 ({}); all ranks need the same", hello.size, hello.rank, host, start_.size, host_name()));
-    if (hello.rank == 0) refuse(guest, fmt::format("RANK=0 twice: on {} and on {}", host_name(), host));
-    if (hello.rank < 0 || hello.rank >= start_.size) refuse(guest, fmt::format("RANK={} on {} is outside 0 to {}", hello.rank, host, start_.size - 1));
+      refuse(guest, fmt::format("WORLD_SIZE={} on rank {} ({}), but WORLD_SIZE={} on rank 0 ({}); "
+                                "all ranks need the same",
+                                hello.size, hello.rank, host, start_.size, host_name()));
+    if (hello.rank == 0)
+      refuse(guest, fmt::format("RANK=0 twice: on {} and on {}", host_name(), host));
+    if (hello.rank < 0 || hello.rank >= start_.size)
+      refuse(guest,
+             fmt::format("RANK={} on {} is outside 0 to {}", hello.rank, host, start_.size - 1));
     for (const Guest& g : guests_)
-      if (g.rank == hello.rank) refuse(guest, fmt::format("RANK={} twice: on {} and on {}", hello.rank, g.host, host));
+      if (g.rank == hello.rank)
+        refuse(guest, fmt::format("RANK={} twice: on {} and on {}", hello.rank, g.host, host));
     guest.rank = hello.rank;
     guest.host = host;
   }
@@ -103,8 +118,11 @@ class Host {
       if (++count <= 16) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", r);
     }
     if (count > 16) missing += ", …";
-    const std::string why = fmt::format("{} of {} ranks did not come to MASTER_ADDR={}, MASTER_PORT={} within {:g} s: rank{} {} {} missing", count, start_.size, start_.address, start_.port,
-                                        seconds_, count == 1 ? "" : "s", missing, count == 1 ? "is" : "are");
+    const std::string why = fmt::format(
+        "{} of {} ranks did not come to MASTER_ADDR={}, MASTER_PORT={} within {:g} s: rank{} {} {} "
+        "missing",
+        count, start_.size, start_.address, start_.port, seconds_, count == 1 ? "" : "s", missing,
+        count == 1 ? "is" : "are");
     tell(kGaveUp, why);
     throw Error(why);
   }
@@ -130,23 +148,30 @@ std::string visit(const PlainStart& start, double seconds) {
       Link link(std::move(socket));
       Frame frame;
       Link::State state = Link::State::kClosed;
-      // Rank 0 waits as long for the last of us as we would: a moment more, so that its words on who is missing arrive.
-      if (link.send(kHello, hello_of(start), deadline)) state = link.receive_one(frame, deadline + std::chrono::seconds(2));
+      // Rank 0 waits as long for the last of us as we would: a moment more, so that its words on
+      // who is missing arrive.
+      if (link.send(kHello, hello_of(start), deadline))
+        state = link.receive_one(frame, deadline + std::chrono::seconds(2));
       if (state == Link::State::kOpen && frame.type == kText) return frame.body;
       if (state == Link::State::kOpen && frame.type == kRefused) throw UsageError(frame.body);
       if (state == Link::State::kOpen && frame.type == kGaveUp) throw Error(frame.body);
-      why = state == Link::State::kClosed ? "the connection was closed" : "whoever listens there is no rank of this program";
+      why = state == Link::State::kClosed ? "the connection was closed"
+                                          : "whoever listens there is no rank of this program";
     }
     if (seconds_until(deadline) == 0)
-      fail("rank {} on {} did not meet rank 0 at MASTER_ADDR={}, MASTER_PORT={} within {:g} s: {}", start.rank, host_name(), start.address, start.port, seconds, why);
+      fail("rank {} on {} did not meet rank 0 at MASTER_ADDR={}, MASTER_PORT={} within {:g} s: {}",
+           start.rank, host_name(), start.address, start.port, seconds, why);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }
 
 int64_t required(const char* name, int64_t least, int64_t most) {
   const auto value = number_from_environment(name, least, most);
-  if (!value) throw UsageError(fmt::format("RANK={} is set, but {} is not; ranks that are started by plain variables need RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT",
-                                           std::getenv("RANK"), name));
+  if (!value)
+    throw UsageError(
+        fmt::format("RANK={} is set, but {} is not; ranks that are started by plain variables need "
+                    "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT",
+                    std::getenv("RANK"), name));
   return *value;
 }
 
@@ -159,7 +184,8 @@ std::optional<int64_t> number_from_environment(const char* name, int64_t least, 
   const char* end = text + std::strlen(text);
   const auto [stop, error] = std::from_chars(text, end, value);
   if (error != std::errc() || stop != end || value < least || value > most)
-    throw UsageError(fmt::format("{}={} in the environment: expected a number of {} to {}", name, text, least, most));
+    throw UsageError(fmt::format("{}={} in the environment: expected a number of {} to {}", name,
+                                 text, least, most));
   return value;
 }
 
@@ -171,7 +197,9 @@ std::optional<PlainStart> plain_start() {
   start.size = int(required("WORLD_SIZE", 1, kMost));
   start.rank = int(*number_from_environment("RANK", 0, start.size - 1));
   start.local_rank = int(required("LOCAL_RANK", 0, start.rank));
-  start.local_size = int(number_from_environment("LOCAL_WORLD_SIZE", start.local_rank + 1, start.size).value_or(start.local_rank + 1));
+  start.local_size =
+      int(number_from_environment("LOCAL_WORLD_SIZE", start.local_rank + 1, start.size)
+              .value_or(start.local_rank + 1));
   const char* address = std::getenv("MASTER_ADDR");
   start.address = address ? address : "";
   if (start.address.empty()) required("MASTER_ADDR", 0, 0);

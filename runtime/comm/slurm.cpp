@@ -45,7 +45,10 @@ std::optional<SlurmStep> slurm_step() {
   step.size = int(*size);
   step.rank = int(*rank);
   step.local_rank = int(number_from_environment("SLURM_LOCALID", 0, step.rank).value_or(0));
-  step.local_size = std::max(step.local_rank + 1, tasks_of_node(variable("SLURM_STEP_TASKS_PER_NODE"), int(number_from_environment("SLURM_NODEID", 0, kMost).value_or(0))));
+  step.local_size =
+      std::max(step.local_rank + 1,
+               tasks_of_node(variable("SLURM_STEP_TASKS_PER_NODE"),
+                             int(number_from_environment("SLURM_NODEID", 0, kMost).value_or(0))));
   step.first_host = first_host_of(variable("SLURM_STEP_NODELIST"));
   return step;
 }
@@ -58,9 +61,14 @@ PlainStart meeting_of_step(const SlurmStep& step) {
   start.local_size = step.local_size;
   start.address = variable("MASTER_ADDR");
   if (start.address.empty()) start.address = step.first_host;
-  if (start.address.empty()) throw UsageError("srun did not say where its first task runs (SLURM_STEP_NODELIST): set MASTER_ADDR to that host");
-  const int64_t job = number_from_environment("SLURM_JOB_ID", 0, INT64_MAX).value_or(0), number = number_from_environment("SLURM_STEP_ID", 0, INT64_MAX).value_or(0);
-  start.port = uint16_t(number_from_environment("MASTER_PORT", 1, 65535).value_or(23000 + (job % 1000 * 8 + number % 8) % 8000));
+  if (start.address.empty())
+    throw UsageError(
+        "srun did not say where its first task runs (SLURM_STEP_NODELIST): set MASTER_ADDR to that "
+        "host");
+  const int64_t job = number_from_environment("SLURM_JOB_ID", 0, INT64_MAX).value_or(0),
+                number = number_from_environment("SLURM_STEP_ID", 0, INT64_MAX).value_or(0);
+  start.port = uint16_t(number_from_environment("MASTER_PORT", 1, 65535)
+                            .value_or(23000 + (job % 1000 * 8 + number % 8) % 8000));
   return start;
 }
 

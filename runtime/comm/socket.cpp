@@ -28,7 +28,9 @@ struct Header {
   uint32_t magic, type, bytes;
 };
 
-int milliseconds(double seconds) { return int(std::min(1e6, std::ceil(std::max(0.0, seconds) * 1e3))); }
+int milliseconds(double seconds) {
+  return int(std::min(1e6, std::ceil(std::max(0.0, seconds) * 1e3)));
+}
 
 void prepare(int fd) {
   const int on = 1;
@@ -47,8 +49,13 @@ bool poll_one(int fd, short events, Clock::time_point deadline) {
 
 }  // namespace
 
-Clock::time_point after(double seconds) { return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)); }
-double seconds_until(Clock::time_point then) { return std::max(0.0, std::chrono::duration<double>(then - Clock::now()).count()); }
+Clock::time_point after(double seconds) {
+  return Clock::now() +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+double seconds_until(Clock::time_point then) {
+  return std::max(0.0, std::chrono::duration<double>(then - Clock::now()).count());
+}
 
 Socket::~Socket() {
   if (fd_ >= 0) ::close(fd_);
@@ -84,7 +91,8 @@ uint16_t port_of(const Socket& listener) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   if (getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port : reinterpret_cast<sockaddr_in&>(address).sin_port);
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<sockaddr_in&>(address).sin_port);
 }
 
 Socket accept_from(const Socket& listener) {
@@ -93,7 +101,8 @@ Socket accept_from(const Socket& listener) {
   return s;
 }
 
-Socket connect_to(const std::string& host, uint16_t port, Clock::time_point deadline, std::string& why) {
+Socket connect_to(const std::string& host, uint16_t port, Clock::time_point deadline,
+                  std::string& why) {
   addrinfo hints{}, *list = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   const int unknown = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list);
@@ -108,8 +117,10 @@ Socket connect_to(const std::string& host, uint16_t port, Clock::time_point dead
     int error = connect(s.fd(), a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
     if (error == EINPROGRESS) {
       socklen_t length = sizeof error;
-      if (!poll_one(s.fd(), POLLOUT, deadline)) error = ETIMEDOUT;
-      else getsockopt(s.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
+      if (!poll_one(s.fd(), POLLOUT, deadline))
+        error = ETIMEDOUT;
+      else
+        getsockopt(s.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
     }
     if (error == 0) {
       prepare(s.fd());
@@ -154,9 +165,12 @@ Link::State Link::fill() {
   char part[4096];
   while (in_.size() <= 2 * kLongest) {  // more comes at the next call
     const ssize_t got = recv(socket_.fd(), part, sizeof part, 0);
-    if (got > 0) in_.append(part, size_t(got));
-    else if (got == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) return State::kClosed;
-    else if (errno != EINTR) break;
+    if (got > 0)
+      in_.append(part, size_t(got));
+    else if (got == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK))
+      return State::kClosed;
+    else if (errno != EINTR)
+      break;
   }
   return State::kOpen;
 }
@@ -196,10 +210,12 @@ bool Link::send(uint32_t type, std::string_view body, Clock::time_point deadline
   std::memcpy(out.data(), &header, sizeof header);
   out += body;
   for (size_t at = 0; at < out.size();) {
-    const ssize_t sent = socket_ ? ::send(socket_.fd(), out.data() + at, out.size() - at, MSG_NOSIGNAL) : -1;
+    const ssize_t sent =
+        socket_ ? ::send(socket_.fd(), out.data() + at, out.size() - at, MSG_NOSIGNAL) : -1;
     if (sent > 0) {
       at += size_t(sent);
-    } else if (!socket_ || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) || !poll_one(socket_.fd(), POLLOUT, deadline)) {
+    } else if (!socket_ || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) ||
+               !poll_one(socket_.fd(), POLLOUT, deadline)) {
       return false;
     }
   }
@@ -213,7 +229,9 @@ void Link::finish(Clock::time_point deadline) {
   while (true) {
     const ssize_t got = recv(socket_.fd(), part, sizeof part, 0);
     if (got > 0 || (got < 0 && errno == EINTR)) continue;
-    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) || !poll_one(socket_.fd(), POLLIN, deadline)) break;
+    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) ||
+        !poll_one(socket_.fd(), POLLIN, deadline))
+      break;
   }
   close();
 }

@@ -1,4 +1,5 @@
-// TCP as the ranks' meeting and their lifeline use it: sockets that never block, and links that carry small frames.
+// TCP as the ranks' meeting and their lifeline use it: sockets that never block, and links that
+// carry small frames.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -28,13 +29,15 @@ class Socket {
   int fd_;
 };
 
-/// Listens on all of this machine's addresses; port 0: any free one. Empty with errno set where that cannot be.
+/// Listens on all of this machine's addresses; port 0: any free one. Empty with errno set where
+/// that cannot be.
 Socket listen_on(uint16_t port);
 uint16_t port_of(const Socket& listener);
 /// The next one who waits; empty when nobody does.
 Socket accept_from(const Socket& listener);
 /// Empty, with the reason, where nobody answers until `deadline`.
-Socket connect_to(const std::string& host, uint16_t port, Clock::time_point deadline, std::string& why);
+Socket connect_to(const std::string& host, uint16_t port, Clock::time_point deadline,
+                  std::string& why);
 /// This machine's addresses as others may use them, loopback last.
 std::vector<std::string> own_addresses();
 std::string host_name();
@@ -58,8 +61,8 @@ class Link {
   bool send(uint32_t type, std::string_view body, Clock::time_point deadline);
   int fd() const { return socket_.fd(); }
   void close() { socket_ = Socket(); }
-  /// Sends nothing more and waits until the other end has closed: a close with something left unread would make the kernel
-  /// drop what was sent last.
+  /// Sends nothing more and waits until the other end has closed: a close with something left
+  /// unread would make the kernel drop what was sent last.
   void finish(Clock::time_point deadline);
 
  private:

@@ -1,5 +1,5 @@
-// What rank 0 concludes from the heartbeats of all ranks: pure bookkeeping with the time passed in (lifeline.h has the
-// threads and the sockets).
+// What rank 0 concludes from the heartbeats of all ranks: pure bookkeeping with the time passed in
+// (lifeline.h has the threads and the sockets).
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -37,9 +37,10 @@ class Jury {
   /// This process itself did not run for a while: what it missed is nobody's fault.
   void forgive(Time now);
 
-  /// The line that ends the run, or nothing. Silent: no heartbeat for silent_seconds. Stands still: neither in a collective
-  /// call nor anywhere further for stall_seconds, while another rank has waited in a collective call for as long. If all
-  /// ranks wait that long, then for each other: none is to blame.
+  /// The line that ends the run, or nothing. Silent: no heartbeat for silent_seconds. Stands still:
+  /// neither in a collective call nor anywhere further for stall_seconds, while another rank has
+  /// waited in a collective call for as long. If all ranks wait that long, then for each other:
+  /// none is to blame.
   std::optional<std::string> judge(Time now) const;
   /// The line for a rank of which something else is known.
   std::string line(int rank, const std::string& what) const;

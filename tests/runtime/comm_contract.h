@@ -1,6 +1,7 @@
-// What communicator.h promises, checked on any engine: every rank calls check_contract(its communicator). Every call is
-// compared with values computed on each rank from all ranks' inputs, which are functions of (rank, index).
-// Only EXPECT_: a rank that left early would leave the others waiting.
+// What communicator.h promises, checked on any engine: every rank calls check_contract(its
+// communicator). Every call is compared with values computed on each rank from all ranks' inputs,
+// which are functions of (rank, index). Only EXPECT_: a rank that left early would leave the others
+// waiting.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -25,7 +26,10 @@ class OnDevice {
   OnDevice(Device& device, const std::vector<T>& values) : OnDevice(device, values.size()) {
     if (!values.empty()) device.upload(data_, values.data(), count_ * sizeof(T));
   }
-  OnDevice(Device& device, size_t count) : device_(device), count_(count), data_(static_cast<T*>(device.allocate(std::max<size_t>(1, count) * sizeof(T)))) {}
+  OnDevice(Device& device, size_t count)
+      : device_(device),
+        count_(count),
+        data_(static_cast<T*>(device.allocate(std::max<size_t>(1, count) * sizeof(T)))) {}
   ~OnDevice() {
     device_.synchronize();
     device_.release(data_);
@@ -54,20 +58,23 @@ std::vector<char> bytes_of(const std::vector<T>& values) {
 /// Rank `rank`'s bytes of message number `message`.
 inline std::vector<char> pattern(int rank, int message, size_t bytes) {
   std::vector<char> v(bytes);
-  for (size_t i = 0; i < bytes; ++i) v[i] = static_cast<char>(31 * rank + 57 * message + 7 * i + i / 251);
+  for (size_t i = 0; i < bytes; ++i)
+    v[i] = static_cast<char>(31 * rank + 57 * message + 7 * i + i / 251);
   return v;
 }
 
 class Contract {
  public:
-  explicit Contract(Communicator& comm) : comm_(comm), device_(comm.device()), rank_(comm.rank()), size_(comm.size()) {}
+  explicit Contract(Communicator& comm)
+      : comm_(comm), device_(comm.device()), rank_(comm.rank()), size_(comm.size()) {}
 
   void check() {
     EXPECT_GE(rank_, 0);
     EXPECT_LT(rank_, size_);
     // Nothing, one element, fewer than ranks, odd, and beyond the engines' changes of algorithm.
     for (int64_t count : {0, 1, 3, 64, 1021, 40009}) {
-      SCOPED_TRACE(::testing::Message() << "rank " << rank_ << " of " << size_ << ", count " << count);
+      SCOPED_TRACE(::testing::Message()
+                   << "rank " << rank_ << " of " << size_ << ", count " << count);
       all_reduce<float>(count);
       all_reduce<double>(count);
       all_reduce<int64_t>(count);
@@ -104,8 +111,8 @@ class Contract {
     return v;
   }
 
-  /// Elements [begin, begin + got.size()) of the sum over ranks: integers exactly; floating numbers to size - 1 roundings
-  /// of partial sums, none of which is larger than the sum of magnitudes.
+  /// Elements [begin, begin + got.size()) of the sum over ranks: integers exactly; floating numbers
+  /// to size - 1 roundings of partial sums, none of which is larger than the sum of magnitudes.
   template <class T>
   void expect_sum(const std::vector<T>& got, int64_t begin, int stream, const char* what) const {
     int64_t wrong = 0;
@@ -121,7 +128,8 @@ class Contract {
           sum += v;
           magnitude += std::fabs(v);
         }
-        wrong += !(std::fabs(got[i] - sum) <= (size_ - 1) * magnitude * std::numeric_limits<T>::epsilon() / 2 * 1.0001L);
+        wrong += !(std::fabs(got[i] - sum) <=
+                   (size_ - 1) * magnitude * std::numeric_limits<T>::epsilon() / 2 * 1.0001L);
       }
     }
     EXPECT_EQ(wrong, 0) << what << ": wrong elements of " << got.size();
@@ -130,7 +138,8 @@ class Contract {
   template <class T>
   void expect_same_on_all_ranks(const std::vector<T>& mine, const char* what) const {
     const std::vector<char> bytes = bytes_of(mine);
-    for (const auto& theirs : comm_.gather_host(bytes)) EXPECT_TRUE(theirs == bytes) << what << ": ranks differ";
+    for (const auto& theirs : comm_.gather_host(bytes))
+      EXPECT_TRUE(theirs == bytes) << what << ": ranks differ";
   }
 
   template <class T>
@@ -144,13 +153,15 @@ class Contract {
       expect_sum(sum, 0, 1, "all_reduce");
       expect_same_on_all_ranks(sum, "all_reduce");
       if (run == 0) first = sum;
-      EXPECT_TRUE(bytes_of(sum) == bytes_of(first)) << "all_reduce: the same values gave other bits";
+      EXPECT_TRUE(bytes_of(sum) == bytes_of(first))
+          << "all_reduce: the same values gave other bits";
     }
     OnDevice<T> data(device_, mine);
     comm_.all_reduce(data.data(), count, dtype_of<T>(), Reduction::kMax);
     std::vector<T> largest = mine;
     for (int r = 0; r < size_; ++r)
-      for (int64_t i = 0; i < count; ++i) largest[size_t(i)] = std::max(largest[size_t(i)], value<T>(r, i, 1));
+      for (int64_t i = 0; i < count; ++i)
+        largest[size_t(i)] = std::max(largest[size_t(i)], value<T>(r, i, 1));
     EXPECT_TRUE(data.read() == largest) << "all_reduce: maximum";
   }
 
@@ -162,11 +173,13 @@ class Contract {
     comm_.reduce_scatter(from.data(), again.data(), count, dtype_of<T>());
     const std::vector<T> sum = to.read();
     expect_sum(sum, rank_ * count, 2, "reduce_scatter");
-    EXPECT_TRUE(bytes_of(again.read()) == bytes_of(sum)) << "reduce_scatter: the same values gave other bits";
+    EXPECT_TRUE(bytes_of(again.read()) == bytes_of(sum))
+        << "reduce_scatter: the same values gave other bits";
     EXPECT_TRUE(from.read() == mine) << "reduce_scatter changed its input";
     comm_.reduce_scatter(from.data(), from.data() + rank_ * count, count, dtype_of<T>());
     const std::vector<T> whole = from.read();
-    expect_sum(std::vector<T>(whole.begin() + rank_ * count, whole.begin() + (rank_ + 1) * count), rank_ * count, 2, "reduce_scatter in place");
+    expect_sum(std::vector<T>(whole.begin() + rank_ * count, whole.begin() + (rank_ + 1) * count),
+               rank_ * count, 2, "reduce_scatter in place");
   }
 
   std::vector<char> gathered(const std::vector<size_t>& bytes) const {
@@ -179,7 +192,8 @@ class Contract {
   }
 
   void all_gather(size_t bytes) {
-    const std::vector<char> expected = gathered(std::vector<size_t>(size_t(size_), bytes)), mine = pattern(rank_, 0, bytes);
+    const std::vector<char> expected = gathered(std::vector<size_t>(size_t(size_), bytes)),
+                            mine = pattern(rank_, 0, bytes);
     OnDevice<char> from(device_, mine), to(device_, size_t(size_) * bytes);
     comm_.all_gather(from.data(), to.data(), bytes);
     EXPECT_TRUE(to.read() == expected) << "all_gather";
@@ -194,7 +208,8 @@ class Contract {
     for (int odd : {0, 1, 2}) {  // the ranks whose number has that remainder have nothing
       std::vector<size_t> bytes;
       for (int r = 0; r < size_; ++r) bytes.push_back(r % 3 == odd ? 0 : size_t(5 + 8191 * r));
-      OnDevice<char> from(device_, pattern(rank_, 0, bytes[size_t(rank_)])), to(device_, std::accumulate(bytes.begin(), bytes.end(), size_t(0)));
+      OnDevice<char> from(device_, pattern(rank_, 0, bytes[size_t(rank_)])),
+          to(device_, std::accumulate(bytes.begin(), bytes.end(), size_t(0)));
       comm_.all_gather_v(from.data(), to.data(), bytes);
       EXPECT_TRUE(to.read() == gathered(bytes)) << "all_gather_v";
     }
@@ -202,21 +217,25 @@ class Contract {
 
   void broadcast(size_t bytes) {
     for (int root = 0; root < size_; ++root) {
-      OnDevice<char> data(device_, rank_ == root ? pattern(root, 4, bytes) : std::vector<char>(bytes, 'x'));
+      OnDevice<char> data(device_,
+                          rank_ == root ? pattern(root, 4, bytes) : std::vector<char>(bytes, 'x'));
       comm_.broadcast(data.data(), bytes, root);
       EXPECT_TRUE(data.read() == pattern(root, 4, bytes)) << "broadcast from " << root;
     }
   }
 
-  // From every rank to every rank, itself included: a long, an empty and a short message. The receiver lists the senders in
-  // the other direction.
+  // From every rank to every rank, itself included: a long, an empty and a short message. The
+  // receiver lists the senders in the other direction.
   void exchange() {
-    const auto bytes = [](int from, int to, int k) { return k == 1 ? size_t(0) : size_t(k == 0 ? 70001 + 13 * from + to : 3 + from + 2 * to); };
+    const auto bytes = [](int from, int to, int k) {
+      return k == 1 ? size_t(0) : size_t(k == 0 ? 70001 + 13 * from + to : 3 + from + 2 * to);
+    };
     std::vector<std::unique_ptr<OnDevice<char>>> memory;
     std::vector<Communicator::Message> sends, receives;
     for (int r = 0; r < size_; ++r)
       for (int k = 0; k < 3; ++k) {
-        memory.push_back(std::make_unique<OnDevice<char>>(device_, pattern(rank_, 10 * r + k, bytes(rank_, r, k))));
+        memory.push_back(std::make_unique<OnDevice<char>>(
+            device_, pattern(rank_, 10 * r + k, bytes(rank_, r, k))));
         sends.push_back({r, memory.back()->data(), bytes(rank_, r, k)});
       }
     const size_t sent = memory.size();
@@ -227,25 +246,30 @@ class Contract {
       }
     comm_.exchange(sends, receives);
     for (size_t i = 0; i < receives.size(); ++i)
-      EXPECT_TRUE(memory[sent + i]->read() == pattern(receives[i].rank, 10 * rank_ + int(i % 3), receives[i].bytes)) << "exchange, from " << receives[i].rank << ", message " << i % 3;
+      EXPECT_TRUE(memory[sent + i]->read() ==
+                  pattern(receives[i].rank, 10 * rank_ + int(i % 3), receives[i].bytes))
+          << "exchange, from " << receives[i].rank << ", message " << i % 3;
     comm_.exchange({}, {});
   }
 
   // Not every rank talks to every other: each sends to the next one, the last to nobody.
   void ring() {
-    OnDevice<float> mine(device_, std::vector<float>(9, float(rank_))), theirs(device_, std::vector<float>(9, -1.0f));
+    OnDevice<float> mine(device_, std::vector<float>(9, float(rank_))),
+        theirs(device_, std::vector<float>(9, -1.0f));
     std::vector<Communicator::Message> sends, receives;
     if (rank_ + 1 < size_) sends.push_back({rank_ + 1, mine.data(), 36});
     if (rank_ > 0) receives.push_back({rank_ - 1, theirs.data(), 36});
     comm_.exchange(sends, receives);
-    EXPECT_TRUE(theirs.read() == std::vector<float>(9, float(rank_ - 1))) << "exchange with the next rank";
+    EXPECT_TRUE(theirs.read() == std::vector<float>(9, float(rank_ - 1)))
+        << "exchange with the next rank";
   }
 
   void gather_host() {
     const auto bytes = [](int r) { return r == 1 ? size_t(0) : size_t(1000 * r + 1); };
     const auto all = comm_.gather_host(pattern(rank_, 6, bytes(rank_)));
     EXPECT_EQ(all.size(), size_t(size_));
-    for (size_t r = 0; r < all.size(); ++r) EXPECT_TRUE(all[r] == pattern(int(r), 6, bytes(int(r)))) << "gather_host: rank " << r;
+    for (size_t r = 0; r < all.size(); ++r)
+      EXPECT_TRUE(all[r] == pattern(int(r), 6, bytes(int(r)))) << "gather_host: rank " << r;
     for (const auto& nothing : comm_.gather_host({})) EXPECT_TRUE(nothing.empty());
   }
 
@@ -282,7 +306,9 @@ class Contract {
     EXPECT_EQ(twin->size(), size_);
     EXPECT_EQ(&twin->device(), &device_);
     for (int run = 0; run < 3; ++run) {
-      OnDevice<float> a(device_, values<float>(rank_, count, 20)), b(device_, values<float>(rank_, count, 21)), c(device_, values<float>(rank_, count, 22)), copy(device_, size_t(count));
+      OnDevice<float> a(device_, values<float>(rank_, count, 20)),
+          b(device_, values<float>(rank_, count, 21)), c(device_, values<float>(rank_, count, 22)),
+          copy(device_, size_t(count));
       twin->fork();
       third->fork();
       twin->all_reduce(a.data(), count, DType::kF32);

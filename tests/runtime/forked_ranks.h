@@ -80,7 +80,8 @@ class ForkedRanks {
   std::string file(int rank) const { return fmt::format("{}/{}", folder_, rank); }
 
   static inline int number_ = 0;
-  const std::string folder_ = fmt::format("{}mome_ranks_{}_{}", ::testing::TempDir(), getpid(), number_++);
+  const std::string folder_ =
+      fmt::format("{}mome_ranks_{}_{}", ::testing::TempDir(), getpid(), number_++);
   std::vector<pid_t> pids_;
 };
 

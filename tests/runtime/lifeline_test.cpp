@@ -18,19 +18,28 @@ constexpr int kRanks = 3;
 // Long enough that a machine that is busy with other things does not lose anybody.
 constexpr double kSilent = 1.2, kStall = 1.2, kSlack = 8;
 
-LifelineOptions quick() { return {.heartbeat_seconds = 0.1, .silent_seconds = kSilent, .stall_seconds = kStall, .connect_seconds = 10, .abort = {}}; }
+LifelineOptions quick() {
+  return {.heartbeat_seconds = 0.1,
+          .silent_seconds = kSilent,
+          .stall_seconds = kStall,
+          .connect_seconds = 10,
+          .abort = {}};
+}
 
 /// Ranks with a lifeline each; body(rank, lifeline).
 class Lifelines : public ForkedRanks {
  public:
-  explicit Lifelines(const std::function<void(int, Lifeline&)>& body, const LifelineOptions& options = quick(), int ranks = kRanks)
+  explicit Lifelines(const std::function<void(int, Lifeline&)>& body,
+                     const LifelineOptions& options = quick(), int ranks = kRanks)
       : ForkedRanks(ranks, [&, port = testing::free_port()](int rank) {
           PlainStart start;
           start.rank = rank;
           start.size = ranks;
           start.address = "127.0.0.1";
           start.port = port;
-          Lifeline lifeline(rank, ranks, [&](const std::string& text) { return from_rank_0(start, text, 10); }, options);
+          Lifeline lifeline(
+              rank, ranks, [&](const std::string& text) { return from_rank_0(start, text, 10); },
+              options);
           body(rank, lifeline);
           return 0;
         }) {}
@@ -52,7 +61,8 @@ void compute_for_ever() {
 void expect_line(Lifelines& ranks, int rank, const std::string& pattern) {
   const RankEnd end = ranks.finish(rank, kSilent + kStall + kSlack);
   EXPECT_EQ(end.code, 1) << "rank " << rank << ": " << end.err;
-  EXPECT_TRUE(std::regex_match(end.err, std::regex("mome: " + pattern + "; this run ends\n"))) << "rank " << rank << ": " << end.err;
+  EXPECT_TRUE(std::regex_match(end.err, std::regex("mome: " + pattern + "; this run ends\n")))
+      << "rank " << rank << ": " << end.err;
 }
 
 TEST(Lifeline, OrderlyEndsSayNothing) {
@@ -85,7 +95,12 @@ TEST(Lifeline, ARankDies) {
     const RankEnd end = ranks.finish(lost, kSlack);
     EXPECT_EQ(end.code, lost == 1 ? 1 : -SIGKILL) << end.err;
     for (int r = 0; r < kRanks; ++r)
-      if (r != lost) expect_line(ranks, r, fmt::format("rank {} on {}: died \\(its connection closed without a goodbye\\); last step {}", lost, host_name(), 41 + lost));
+      if (r != lost)
+        expect_line(
+            ranks, r,
+            fmt::format(
+                "rank {} on {}: died \\(its connection closed without a goodbye\\); last step {}",
+                lost, host_name(), 41 + lost));
   }
 }
 
@@ -102,7 +117,11 @@ TEST(Lifeline, ARankFallsSilent) {
         },
         options);
     for (int r = 0; r < kRanks; ++r)
-      if (r != lost) expect_line(ranks, r, fmt::format("rank {} on {}: not heard of for [0-9.]+ s \\(its network is lost, or the process does not run\\); last step 7", lost, host_name()));
+      if (r != lost)
+        expect_line(ranks, r,
+                    fmt::format("rank {} on {}: not heard of for [0-9.]+ s \\(its network is lost, "
+                                "or the process does not run\\); last step 7",
+                                lost, host_name()));
   }
 }
 
@@ -110,11 +129,16 @@ TEST(Lifeline, ARankStandsStill) {
   for (int lost = 0; lost < 2; ++lost) {
     Lifelines ranks([&](int rank, Lifeline& lifeline) {
       lifeline.tick(1234);
-      if (rank == lost) compute_for_ever();
-      else wait_for_ever(lifeline);
+      if (rank == lost)
+        compute_for_ever();
+      else
+        wait_for_ever(lifeline);
     });
     for (int r = 0; r < kRanks; ++r)  // the one that stands still, too
-      expect_line(ranks, r, fmt::format("rank {} on {}: stands still since ..:..:.. \\([0-9.]+ s\\) while rank [0-2] waits for it; last step 1234", lost, host_name()));
+      expect_line(ranks, r,
+                  fmt::format("rank {} on {}: stands still since ..:..:.. \\([0-9.]+ s\\) while "
+                              "rank [0-2] waits for it; last step 1234",
+                              lost, host_name()));
   }
 }
 
@@ -123,10 +147,16 @@ TEST(Lifeline, AllWaitForEachOther) {
     lifeline.tick(3);
     wait_for_ever(lifeline);
   });
-  for (int r = 0; r < kRanks; ++r) expect_line(ranks, r, fmt::format("all 3 ranks wait for each other since .*, first rank [0-2] on {}: .*; last step 3", host_name()));
+  for (int r = 0; r < kRanks; ++r)
+    expect_line(
+        ranks, r,
+        fmt::format(
+            "all 3 ranks wait for each other since .*, first rank [0-2] on {}: .*; last step 3",
+            host_name()));
 }
 
-// Rank 1 is slow in every way that is allowed, for longer than the others may wait for one that stands still.
+// Rank 1 is slow in every way that is allowed, for longer than the others may wait for one that
+// stands still.
 TEST(Lifeline, SlowIsNotLost) {
   Lifelines ranks([](int rank, Lifeline& lifeline) {
     if (rank != 1) {
@@ -156,7 +186,10 @@ TEST(Lifeline, ARankGivesUp) {
       sleep(0.4);
       lifeline.give_up("loss is NaN for 10 steps");
     });
-    for (int r = 0; r < kRanks; ++r) expect_line(ranks, r, fmt::format("rank {} on {}: loss is NaN for 10 steps; last step 5", lost, host_name()));
+    for (int r = 0; r < kRanks; ++r)
+      expect_line(
+          ranks, r,
+          fmt::format("rank {} on {}: loss is NaN for 10 steps; last step 5", lost, host_name()));
   }
 }
 
@@ -190,12 +223,15 @@ TEST(Lifeline, ARankThatNeverCame) {
     start.size = 2;
     start.address = "127.0.0.1";
     start.port = port;
-    const Lifeline lifeline(rank, 3, [&](const std::string& text) { return from_rank_0(start, text, 10); }, options);
+    const Lifeline lifeline(
+        rank, 3, [&](const std::string& text) { return from_rank_0(start, text, 10); }, options);
     return 0;
   });
   const RankEnd end = ranks.finish(0, kSlack);
   EXPECT_EQ(end.code, 1);
-  EXPECT_NE(end.err.find("ranks 2 did not connect within 0.5 s; MOME_LIFELINE_ADDR"), std::string::npos) << end.err;
+  EXPECT_NE(end.err.find("ranks 2 did not connect within 0.5 s; MOME_LIFELINE_ADDR"),
+            std::string::npos)
+      << end.err;
 }
 
 TEST(Lifeline, AddressFromTheEnvironment) {
@@ -210,11 +246,14 @@ TEST(Lifeline, AddressFromTheEnvironment) {
   const RankEnd end = bad.finish(1, kSlack);
   EXPECT_EQ(end.code, 1);
   EXPECT_NE(end.err.find("rank 1 on "), std::string::npos) << end.err;
-  EXPECT_NE(end.err.find(" of 127.0.0.1.example.invalid within 0.5 s"), std::string::npos) << end.err;
+  EXPECT_NE(end.err.find(" of 127.0.0.1.example.invalid within 0.5 s"), std::string::npos)
+      << end.err;
 }
 
 TEST(Lifeline, OneRankIsNotWatched) {
-  Lifeline lifeline(0, 1, [](const std::string&) -> std::string { throw std::logic_error("nobody to tell"); }, quick());
+  Lifeline lifeline(
+      0, 1, [](const std::string&) -> std::string { throw std::logic_error("nobody to tell"); },
+      quick());
   lifeline.tick(1);
   const Lifeline::Waiting waiting(&lifeline), none(nullptr);
 }

@@ -1,5 +1,5 @@
-// The communicator over NCCL, on machines with GPUs: the contract with one rank, and with one rank on each GPU where there
-// are several.
+// The communicator over NCCL, on machines with GPUs: the contract with one rank, and with one rank
+// on each GPU where there are several.
 #include <gtest/gtest.h>
 
 #if defined(MOME_WITH_NCCL)
@@ -41,7 +41,9 @@ TEST(Nccl, AMissingRankIsAnError) {
     NcclCommunicator communicator(*device, 0, 2, NcclCommunicator::new_identifier(), 2);
     FAIL() << "rank 1 was not there";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "ncclCommInitRankConfig: not done within 2 s: a rank is missing, or its network is (rank 0 of 2)");
+    EXPECT_STREQ(error.what(),
+                 "ncclCommInitRankConfig: not done within 2 s: a rank is missing, or its network "
+                 "is (rank 0 of 2)");
   }
 }
 
@@ -50,11 +52,14 @@ TEST(Nccl, OtherDtypesAreRefused) {
   const auto device = Device::open("cuda");
   NcclCommunicator communicator(*device, 0, 1, NcclCommunicator::new_identifier());
   testing::OnDevice<float> data(*device, 4);
-  EXPECT_THROW(communicator.all_reduce(data.data(), 4, DType::kU8, Reduction::kSum), std::logic_error);
+  EXPECT_THROW(communicator.all_reduce(data.data(), 4, DType::kU8, Reduction::kSum),
+               std::logic_error);
 }
 
 }  // namespace
 }  // namespace mome
 #else
-TEST(Nccl, Absent) { GTEST_SKIP() << "this build has no NCCL (preset cuda, where NCCL is installed)"; }
+TEST(Nccl, Absent) {
+  GTEST_SKIP() << "this build has no NCCL (preset cuda, where NCCL is installed)";
+}
 #endif

@@ -12,12 +12,27 @@ namespace {
 using testing::Environment;
 using Variables = std::vector<std::pair<std::string, std::string>>;
 
-const Variables kMpirun = {{"OMPI_COMM_WORLD_SIZE", "8"}, {"OMPI_COMM_WORLD_RANK", "6"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "2"}};
-const Variables kSrun = {{"SLURM_STEP_NUM_TASKS", "20"}, {"SLURM_PROCID", "17"}, {"SLURM_LOCALID", "1"}, {"SLURM_NODEID", "2"}, {"SLURM_STEP_TASKS_PER_NODE", "8(x2),4"},
-                         {"SLURM_STEP_NODELIST", "gpu[007-009]"}, {"SLURM_JOB_ID", "123456"}, {"SLURM_STEP_ID", "2"}};
-const Variables kPlain = {{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "4"}, {"MASTER_ADDR", "node0"}, {"MASTER_PORT", "29500"}};
+const Variables kMpirun = {{"OMPI_COMM_WORLD_SIZE", "8"},
+                           {"OMPI_COMM_WORLD_RANK", "6"},
+                           {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
+                           {"OMPI_COMM_WORLD_LOCAL_RANK", "2"}};
+const Variables kSrun = {{"SLURM_STEP_NUM_TASKS", "20"},
+                         {"SLURM_PROCID", "17"},
+                         {"SLURM_LOCALID", "1"},
+                         {"SLURM_NODEID", "2"},
+                         {"SLURM_STEP_TASKS_PER_NODE", "8(x2),4"},
+                         {"SLURM_STEP_NODELIST", "gpu[007-009]"},
+                         {"SLURM_JOB_ID", "123456"},
+                         {"SLURM_STEP_ID", "2"}};
+const Variables kPlain = {{"RANK", "5"},
+                          {"WORLD_SIZE", "8"},
+                          {"LOCAL_RANK", "1"},
+                          {"LOCAL_WORLD_SIZE", "4"},
+                          {"MASTER_ADDR", "node0"},
+                          {"MASTER_PORT", "29500"}};
 
-void expect_world(const World& w, int rank, int size, int local_rank, int local_size, const std::string& how) {
+void expect_world(const World& w, int rank, int size, int local_rank, int local_size,
+                  const std::string& how) {
   EXPECT_EQ(w.rank, rank);
   EXPECT_EQ(w.size, size);
   EXPECT_EQ(w.local_rank, local_rank);
@@ -71,42 +86,60 @@ TEST(World, OfEachLauncher) {
 
 // A batch script is no step: it has a number and a count of tasks, too, but runs once.
 TEST(World, ABatchScriptIsOneProcess) {
-  const Environment environment({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "16"}, {"SLURM_JOB_ID", "7"}, {"SLURM_LOCALID", "0"}});
+  const Environment environment({{"SLURM_PROCID", "0"},
+                                 {"SLURM_NTASKS", "16"},
+                                 {"SLURM_JOB_ID", "7"},
+                                 {"SLURM_LOCALID", "0"}});
   expect_world(world_from_environment(), 0, 1, 0, 1, "alone");
 }
 
 TEST(World, WhatIsWrongIsNamed) {
   for (const auto& [variables, name, value, text] :
-       {std::tuple(kMpirun, "OMPI_COMM_WORLD_RANK", "8", "OMPI_COMM_WORLD_RANK=8 in the environment: expected a number of 0 to 7"),
-        std::tuple(kMpirun, "OMPI_COMM_WORLD_SIZE", "many", "OMPI_COMM_WORLD_SIZE=many in the environment"),
-        std::tuple(kSrun, "SLURM_PROCID", "20", "SLURM_PROCID=20 in the environment: expected a number of 0 to 19"),
-        std::tuple(Variables{}, "WORLD_SIZE", "4", "WORLD_SIZE=4 is in the environment, but RANK is not")}) {
+       {std::tuple(kMpirun, "OMPI_COMM_WORLD_RANK", "8",
+                   "OMPI_COMM_WORLD_RANK=8 in the environment: expected a number of 0 to 7"),
+        std::tuple(kMpirun, "OMPI_COMM_WORLD_SIZE", "many",
+                   "OMPI_COMM_WORLD_SIZE=many in the environment"),
+        std::tuple(kSrun, "SLURM_PROCID", "20",
+                   "SLURM_PROCID=20 in the environment: expected a number of 0 to 19"),
+        std::tuple(Variables{}, "WORLD_SIZE", "4",
+                   "WORLD_SIZE=4 is in the environment, but RANK is not")}) {
     Environment environment(variables);
     environment.set(name, value);
     expect_usage_error(world_from_environment, text);
   }
   Environment environment(kMpirun);
   environment.unset("OMPI_COMM_WORLD_LOCAL_RANK");
-  expect_usage_error(world_from_environment, "OMPI_COMM_WORLD_SIZE=8 is in the environment, but OMPI_COMM_WORLD_LOCAL_RANK is not");
+  expect_usage_error(
+      world_from_environment,
+      "OMPI_COMM_WORLD_SIZE=8 is in the environment, but OMPI_COMM_WORLD_LOCAL_RANK is not");
 }
 
 TEST(LocalDevice, EachRankTakesItsGpu) {
-  const World w{.rank = 6, .size = 8, .local_rank = 2, .local_size = 4, .start = Start::kMpirun, .how = "mpirun"};
+  const World w{.rank = 6,
+                .size = 8,
+                .local_rank = 2,
+                .local_size = 4,
+                .start = Start::kMpirun,
+                .how = "mpirun"};
   EXPECT_EQ(local_device("cuda", w, 4), "cuda:2");
   EXPECT_EQ(local_device("cuda", w, 8), "cuda:2");
   EXPECT_EQ(local_device("cuda", w, 1), "cuda:0") << "each rank is shown its own GPU alone";
-  EXPECT_EQ(local_device("cuda", w, 0), "cuda:2") << "the device itself says why it cannot be opened";
+  EXPECT_EQ(local_device("cuda", w, 0), "cuda:2")
+      << "the device itself says why it cannot be opened";
   EXPECT_EQ(local_device("cpu", w, 4), "cpu");
   EXPECT_EQ(local_device("simt", w, 4), "simt");
   EXPECT_EQ(local_device("cuda:1", World{}, 4), "cuda:1");
   EXPECT_EQ(local_device("cuda", World{}, 4), "cuda");
-  expect_usage_error([&] { local_device("cuda:1", w, 4); }, "--device cuda:1: 4 ranks on this host cannot share one GPU");
+  expect_usage_error([&] { local_device("cuda:1", w, 4); },
+                     "--device cuda:1: 4 ranks on this host cannot share one GPU");
   expect_usage_error([&] { local_device("cuda", w, 3); }, "4 ranks on this host, but 3 GPUs");
 }
 
 TEST(OpenCommunicator, PlainVariablesAreForGpus) {
   const Environment environment(kPlain);
-  expect_usage_error([] { open_communicator(Device::host()); }, "--device cpu: ranks that are started by plain variables (WORLD_SIZE=8) are for GPUs; start those on CPUs with mpirun, srun or `mome launch`");
+  expect_usage_error([] { open_communicator(Device::host()); },
+                     "--device cpu: ranks that are started by plain variables (WORLD_SIZE=8) are "
+                     "for GPUs; start those on CPUs with mpirun, srun or `mome launch`");
 }
 
 TEST(Slurm, ListsOfHosts) {
@@ -121,8 +154,10 @@ TEST(Slurm, ListsOfHosts) {
 }
 
 TEST(Slurm, TasksOfNodes) {
-  for (const auto& [list, node, tasks] : {std::tuple("8(x2),4", 0, 8), std::tuple("8(x2),4", 1, 8), std::tuple("8(x2),4", 2, 4), std::tuple("8(x2),4", 3, 0), std::tuple("2", 0, 2), std::tuple("1,3", 1, 3),
-                                          std::tuple("", 0, 0)})
+  for (const auto& [list, node, tasks] :
+       {std::tuple("8(x2),4", 0, 8), std::tuple("8(x2),4", 1, 8), std::tuple("8(x2),4", 2, 4),
+        std::tuple("8(x2),4", 3, 0), std::tuple("2", 0, 2), std::tuple("1,3", 1, 3),
+        std::tuple("", 0, 0)})
     EXPECT_EQ(tasks_of_node(list, node), tasks) << list << " of node " << node;
 }
 

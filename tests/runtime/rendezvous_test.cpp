@@ -1,4 +1,5 @@
-// Ranks that meet at MASTER_ADDR and MASTER_PORT, on this host's loopback; and the variables that say so.
+// Ranks that meet at MASTER_ADDR and MASTER_PORT, on this host's loopback; and the variables that
+// say so.
 #include "runtime/comm/rendezvous.h"
 
 #include <gtest/gtest.h>
@@ -60,7 +61,10 @@ TEST(Rendezvous, TextOfRank0ReachesAll) {
 TEST(Rendezvous, MissingRanksAreNamedByAll) {
   const uint16_t port = free_port();
   auto zero = meet(start_of(0, 5, port), "text", 0.8), three = meet(start_of(3, 5, port), "", 0.8);
-  const std::string expected = fmt::format("error: 3 of 5 ranks did not come to MASTER_ADDR=127.0.0.1, MASTER_PORT={} within 0.8 s: ranks 1, 2, 4 are missing", port);
+  const std::string expected = fmt::format(
+      "error: 3 of 5 ranks did not come to MASTER_ADDR=127.0.0.1, MASTER_PORT={} within 0.8 s: "
+      "ranks 1, 2, 4 are missing",
+      port);
   EXPECT_EQ(zero.get(), expected);
   EXPECT_EQ(three.get(), expected);
 }
@@ -68,7 +72,9 @@ TEST(Rendezvous, MissingRanksAreNamedByAll) {
 TEST(Rendezvous, MissingRank0IsNamed) {
   const uint16_t port = free_port();
   EXPECT_EQ(meet(start_of(1, 2, port), "", 0.3).get(),
-            fmt::format("error: rank 1 on {} did not meet rank 0 at MASTER_ADDR=127.0.0.1, MASTER_PORT={} within 0.3 s: Connection refused", host_name(), port));
+            fmt::format("error: rank 1 on {} did not meet rank 0 at MASTER_ADDR=127.0.0.1, "
+                        "MASTER_PORT={} within 0.3 s: Connection refused",
+                        host_name(), port));
   const std::string unknown = [&] {
     PlainStart start = start_of(1, 2, port);
     start.address = "no-such-host.invalid";
@@ -82,7 +88,8 @@ TEST(Rendezvous, StrangersAreIgnored) {
   auto zero = meet(start_of(0, 2, port), "text", 20);
   std::string why;
   std::vector<Socket> strangers;
-  for (const char* words : {"GET / HTTP/1.1\r\nHost: here\r\n\r\n", "", "mome, but no frame of mome's at all"}) {
+  for (const char* words :
+       {"GET / HTTP/1.1\r\nHost: here\r\n\r\n", "", "mome, but no frame of mome's at all"}) {
     Socket s;
     while (!s) s = connect_to("127.0.0.1", port, after(5), why);
     EXPECT_EQ(write(s.fd(), words, std::strlen(words)), ssize_t(std::strlen(words)));
@@ -107,12 +114,17 @@ TEST(Rendezvous, AStrangerInRank0sPlace) {
       served.push_back(std::move(s));
     }
   const std::string said = one.get();
-  EXPECT_NE(said.find("whoever listens there is no rank of this program"), std::string::npos) << said;
+  EXPECT_NE(said.find("whoever listens there is no rank of this program"), std::string::npos)
+      << said;
 }
 
 TEST(Rendezvous, RanksThatDoNotFit) {
-  for (const auto& [rank, size, what] : {std::tuple(1, 4, fmt::format("usage: WORLD_SIZE=4 on rank 1 ({0}), but WORLD_SIZE=3 on rank 0 ({0}); all ranks need the same", host_name())),
-                                         std::tuple(2, 3, fmt::format("usage: RANK=2 twice: on {0} and on {0}", host_name()))}) {
+  for (const auto& [rank, size, what] :
+       {std::tuple(1, 4,
+                   fmt::format("usage: WORLD_SIZE=4 on rank 1 ({0}), but WORLD_SIZE=3 on rank 0 "
+                               "({0}); all ranks need the same",
+                               host_name())),
+        std::tuple(2, 3, fmt::format("usage: RANK=2 twice: on {0} and on {0}", host_name()))}) {
     const uint16_t port = free_port();
     auto zero = meet(start_of(0, 3, port), "text", 20), two = meet(start_of(2, 3, port), "", 20);
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
@@ -126,10 +138,18 @@ TEST(Rendezvous, RanksThatDoNotFit) {
 TEST(Rendezvous, AnOccupiedPort) {
   const Socket listener = listen_on(0);
   const uint16_t port = port_of(listener);
-  EXPECT_EQ(meet(start_of(0, 2, port), "", 5).get(), fmt::format("error: rank 0 cannot listen at MASTER_PORT={}: Address already in use; choose a free port", port));
+  EXPECT_EQ(meet(start_of(0, 2, port), "", 5).get(),
+            fmt::format("error: rank 0 cannot listen at MASTER_PORT={}: Address already in use; "
+                        "choose a free port",
+                        port));
 }
 
-const std::vector<std::pair<std::string, std::string>> kGood = {{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "4"}, {"MASTER_ADDR", "node0"}, {"MASTER_PORT", "29500"}};
+const std::vector<std::pair<std::string, std::string>> kGood = {{"RANK", "5"},
+                                                                {"WORLD_SIZE", "8"},
+                                                                {"LOCAL_RANK", "1"},
+                                                                {"LOCAL_WORLD_SIZE", "4"},
+                                                                {"MASTER_ADDR", "node0"},
+                                                                {"MASTER_PORT", "29500"}};
 
 TEST(PlainVariables, AreRead) {
   Environment environment(kGood);
@@ -148,8 +168,13 @@ TEST(PlainVariables, AreRead) {
 }
 
 TEST(PlainVariables, WhatIsWrongIsNamed) {
-  const std::pair<std::string, std::string> wrong[] = {{"RANK", "8"},        {"RANK", "-1"},          {"RANK", "one"},      {"WORLD_SIZE", "0"}, {"WORLD_SIZE", "8 "}, {"LOCAL_RANK", "6"},
-                                                       {"LOCAL_RANK", "0x1"}, {"LOCAL_WORLD_SIZE", "1"}, {"MASTER_PORT", "0"}, {"MASTER_PORT", "65535"}, {"MASTER_PORT", "http"}};
+  const std::pair<std::string, std::string> wrong[] = {
+      {"RANK", "8"},          {"RANK", "-1"},
+      {"RANK", "one"},        {"WORLD_SIZE", "0"},
+      {"WORLD_SIZE", "8 "},   {"LOCAL_RANK", "6"},
+      {"LOCAL_RANK", "0x1"},  {"LOCAL_WORLD_SIZE", "1"},
+      {"MASTER_PORT", "0"},   {"MASTER_PORT", "65535"},
+      {"MASTER_PORT", "http"}};
   for (const auto& [name, value] : wrong) {
     Environment environment(kGood);
     environment.set(name, value);
@@ -157,7 +182,10 @@ TEST(PlainVariables, WhatIsWrongIsNamed) {
       plain_start();
       ADD_FAILURE() << name << "=" << value << " was taken";
     } catch (const UsageError& error) {
-      EXPECT_EQ(std::string(error.what()).find(name + "=" + value + " in the environment: expected a number of "), 0u) << error.what();
+      EXPECT_EQ(std::string(error.what())
+                    .find(name + "=" + value + " in the environment: expected a number of "),
+                0u)
+          << error.what();
     }
   }
   for (const char* name : {"WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) {
@@ -167,7 +195,9 @@ TEST(PlainVariables, WhatIsWrongIsNamed) {
       plain_start();
       ADD_FAILURE() << name << " was missing";
     } catch (const UsageError& error) {
-      EXPECT_EQ(std::string(error.what()).find(std::string("RANK=5 is set, but ") + name + " is not"), 0u) << error.what();
+      EXPECT_EQ(
+          std::string(error.what()).find(std::string("RANK=5 is set, but ") + name + " is not"), 0u)
+          << error.what();
     }
   }
 }

@@ -10,12 +10,17 @@ namespace {
 
 class JuryTest : public ::testing::Test {
  protected:
-  Jury::Time at(double seconds) const { return start_ + std::chrono::milliseconds(int64_t(seconds * 1000)); }
-  /// All heartbeats of a second: what each rank does, and whether it got further since the last one.
-  void beat(double second, const std::vector<Doing>& doing, const std::vector<bool>& moves, int silent = -1) {
+  Jury::Time at(double seconds) const {
+    return start_ + std::chrono::milliseconds(int64_t(seconds * 1000));
+  }
+  /// All heartbeats of a second: what each rank does, and whether it got further since the last
+  /// one.
+  void beat(double second, const std::vector<Doing>& doing, const std::vector<bool>& moves,
+            int silent = -1) {
     for (int r = 0; r < 3; ++r) {
       progress_[r] += moves[size_t(r)];
-      if (r != silent) jury_.heard(r, {int64_t(100 + r), progress_[r], doing[size_t(r)]}, at(second));
+      if (r != silent)
+        jury_.heard(r, {int64_t(100 + r), progress_[r], doing[size_t(r)]}, at(second));
     }
   }
   void expect_line(double second, const std::string& part) {
@@ -64,9 +69,11 @@ TEST_F(JuryTest, StandingStillIsToldWhenSomebodyHasWaitedAsLong) {
 }
 
 TEST_F(JuryTest, LongStepsWithShortWaitsAreNoStandstill) {
-  for (int s = 0; s < 400; s += 2) {  // a step takes 100 s; the last 10 of it the others wait for rank 2
+  for (int s = 0; s < 400;
+       s += 2) {  // a step takes 100 s; the last 10 of it the others wait for rank 2
     const bool waiting = s % 100 >= 90;
-    beat(s, {waiting ? kW : kC, waiting ? kW : kC, kC}, {s % 100 == 90 || s % 100 == 0, s % 100 == 90 || s % 100 == 0, s % 100 == 0});
+    beat(s, {waiting ? kW : kC, waiting ? kW : kC, kC},
+         {s % 100 == 90 || s % 100 == 0, s % 100 == 90 || s % 100 == 0, s % 100 == 0});
     expect_nothing(s + 1.9);
   }
 }
