@@ -17,6 +17,7 @@ void add_embed_command(CLI::App& app);
 void add_evaluate_command(CLI::App& app);
 void add_finetune_command(CLI::App& app);
 void add_info_command(CLI::App& app);
+void add_plan_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
