@@ -219,10 +219,11 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--kernels", o->kernels, "kernel table measured on this kind of GPU (CSV of tools/gpu_check.sh)");
   command->add_option("--json", o->json_file, "write the plan as JSON to this file too; -: print nothing else");
   command->add_flag("--published", o->published, "compare predictions with published runs and exit");
-  command->footer(
+  command->footer(fmt::format(
       "Prediction: FLOPs and bytes of every kernel family over its rate, an alpha-beta model of NVLink and InfiniBand, and one constant for published\n"
-      "code, the share of wall time inside kernels (0.39). That constant carries the fit: it comes from three other runs (OpenCLIP B/32 and B/16, a\n"
-      "ViT-B/16), not from those that --published compares. Days are of training steps alone, without evaluation and checkpoints.");
+      "code, the share of wall time inside kernels ({}). That constant carries the fit: it comes from three other runs (OpenCLIP B/32 and B/16, a\n"
+      "ViT-B/16), not from those that --published compares. Days are of training steps alone, without evaluation and checkpoints.",
+      kPublishedWallShare));
   command->callback([o] { o->published ? print_published() : plan(*o); });
 }
 

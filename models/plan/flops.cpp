@@ -1,6 +1,7 @@
 #include "models/plan/flops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "models/checkpoints/shape.h"
@@ -139,6 +140,18 @@ StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::
     passes.push_back(p);
   }
   return passes;
+}
+
+int32_t expected_masks(int64_t tokens, double mask_rate) { return int32_t(std::max<int64_t>(1, std::llround(mask_rate * double(tokens - 2)))); }
+
+StepRows batch_rows(const ModelConfig& c, Stage stage, const Batch& batch, double mask_rate, int64_t fused) {
+  if (stage == Stage::kImage) return image_rows(c, batch.size, std::clamp<int64_t>(std::llround(mask_rate * double(c.patches())), 1, c.patches()));
+  std::vector<int32_t> lengths, masked;
+  for (int64_t b = 0; b < batch.size; ++b) {
+    lengths.push_back(batch.text_begin[size_t(b) + 1] - batch.text_begin[size_t(b)]);
+    if (stage == Stage::kText || b < fused) masked.push_back(expected_masks(lengths.back(), mask_rate));
+  }
+  return stage == Stage::kText ? text_rows(c, lengths, masked) : pair_rows(c, lengths, masked, fused);
 }
 
 Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double bytes, Recompute recompute) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "models/mome/config.h"
+#include "runtime/data/batch.h"
 
 namespace mome {
 
@@ -63,10 +64,14 @@ StepRows image_rows(const ModelConfig& c, int64_t images, int64_t masked);
 /// Stage 2: texts and how many tokens of each are masked; a text without any is left out, as the objective does.
 StepRows text_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::span<const int32_t> masked);
 /// Stage 3: the texts of the batch's pairs, masked tokens of the first masked.size() of them (0: that pair is left out), and the pairs
-/// that matching sees. Matching is cut into runs as models/objectives/pairs.cpp cuts it; which images and texts its negatives
-/// repeat is not known beforehand, so every run counts each as embedded once: a text or two too many at most in a product of 24.
-/// `all`: pairs of all ranks that contrast sees; 0: this rank's.
+/// that matching sees, cut into runs as models/objectives/pairs.cpp cuts them. Which images and texts the drawn negatives repeat is not
+/// known beforehand: every run counts each of the batch as embedded once and drawn texts as long as the others, which is a percent or
+/// two off in a model of four blocks, and less in deeper ones. `all`: pairs of all ranks that contrast sees; 0: this rank's.
 StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::span<const int32_t> masked, int64_t matched, int64_t all = 0);
+/// How many tokens of a text masking hides: the share of those between [CLS] and [SEP], at least one.
+int32_t expected_masks(int64_t tokens, double mask_rate);
+/// The rows of a loader's batch. `mask_rate`: of patches or tokens; `fused`: pairs that masked words and matching see in stage 3.
+StepRows batch_rows(const ModelConfig& c, Stage stage, const Batch& batch, double mask_rate, int64_t fused = 0);
 
 enum class Recompute : uint8_t { kNone, kExperts, kBlocks };
 

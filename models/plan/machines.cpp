@@ -11,9 +11,9 @@ namespace mome {
 namespace {
 
 constexpr double kTera = 1e12, kGiga = 1e9;
-// Start of a message. No measured table gives it for these networks; these are the usual orders of magnitude of NCCL's small messages,
-// and matter only where a step has become short.
-constexpr double kInside = 8e-6, kOutside = 20e-6;
+// Start of a message of a ring or tree: orders of magnitude of NCCL's own tuning tables (protocol LL128), as remembered; no measurement
+// of these networks was at hand. They matter only where a step has become short.
+constexpr double kInside = 2e-6, kOutside = 5e-6;
 // A 400 Gb/s adapter carries 46 to 48 GB/s (nccl-tests issue 290): 0.94 of its line.
 constexpr double adapter(double gigabits, int count) { return 0.94 * gigabits / 8 * count * kGiga; }
 

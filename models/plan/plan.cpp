@@ -1,6 +1,8 @@
 #include "models/plan/plan.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "runtime/core/error.h"
 
@@ -34,15 +36,16 @@ Candidate largest_fitting(const PlanSetup& s, int64_t local, int64_t gpus) {
 }
 
 void communicate(const PlanSetup& s, const Cluster& cluster, int64_t local, double forward, double backward, StepPlan& p) {
-  const double gradients = 4 * s.model.trained;
-  const double bucket = std::min(kBucket, gradients);
+  // Buckets one after the other: each pays for its start.
+  const double gradients = 4 * s.model.trained, buckets = std::ceil(gradients / kBucket), bucket = gradients / buckets;
   if (s.zero) {
-    const double scatter = reduce_scatter(gradients, cluster), gather = all_gather(bytes_of(s.dtype) * s.model.trained, cluster);
-    p.communication = scatter + gather;
-    p.time.gradients = exposed(scatter, backward, reduce_scatter(bucket, cluster)) + exposed(gather, forward, all_gather(bucket / 2, cluster));
+    const double scatter = reduce_scatter(bucket, cluster), gather = all_gather(bucket / 4 * bytes_of(s.dtype), cluster);
+    p.communication = buckets * (scatter + gather);
+    p.time.gradients = exposed(buckets * scatter, backward, scatter) + exposed(buckets * gather, forward, gather);
   } else {
-    p.communication = all_reduce(gradients, cluster);
-    p.time.gradients = exposed(p.communication, backward, all_reduce(bucket, cluster));
+    const double reduce = all_reduce(bucket, cluster);
+    p.communication = buckets * reduce;
+    p.time.gradients = exposed(p.communication, backward, reduce);
   }
   if (s.model.contrast_width > 0) {
     const double features = s.model.contrast_width * 4 * double(s.batch);
@@ -55,23 +58,30 @@ void communicate(const PlanSetup& s, const Cluster& cluster, int64_t local, doub
                                            : exchange(double(local), s.model.negative_bytes, cluster);
 }
 
-double reason_value(const StepTime& t, int i) {
-  const double values[] = {t.products + t.attention + t.streams, t.optimizer, t.launches, t.outside, t.gradients, t.contrast};
-  return values[i];
+struct Term {
+  double seconds;
+  const char* reason;
+};
+// Time outside kernels is a share of what it surrounds, so it belongs to that.
+std::array<Term, 5> terms_of(const StepTime& t) {
+  const double inside = t.products + t.attention + t.streams + t.optimizer + t.launches, stretched = (inside + t.outside) / inside;
+  return {{{stretched * (t.products + t.attention + t.streams), "products of so few rows leave multiprocessors idle"},
+           {stretched * t.optimizer, "the optimiser's traffic is the same on every GPU"},
+           {stretched * t.launches, "kernels are shorter than the host takes to issue them"},
+           {t.gradients, "backward is too short to hide the reduction of gradients"},
+           {t.contrast, "the exchange of contrast's features and negatives grows with the GPUs"}}};
 }
-constexpr const char* kReasons[] = {"products of so few rows leave multiprocessors idle", "the optimiser's traffic, the same on every GPU",
-                                    "kernels are shorter than the host takes to issue them", "time outside kernels",
-                                    "backward is too short to hide the reduction of gradients", "exchange of contrast's features and negatives"};
 
 // What grew most against perfect scaling.
 std::string dominating(const StepPlan& first, const StepPlan& now) {
-  int worst = 0;
-  double most = -1;
-  for (int i = 0; i < 6; ++i) {
-    const double more = reason_value(now.time, i) - reason_value(first.time, i) * double(first.gpus) / double(now.gpus);
+  const auto before = terms_of(first.time), after = terms_of(now.time);
+  size_t worst = 0;
+  double most = 0;
+  for (size_t i = 0; i < after.size(); ++i) {
+    const double more = after[i].seconds - before[i].seconds * double(first.gpus) / double(now.gpus);
     if (more > most) most = more, worst = i;
   }
-  return fmt::format("{} ({:.0f} % of a step of {:.3g} s)", kReasons[worst], 100 * reason_value(now.time, worst) / now.step_s(), now.step_s());
+  return fmt::format("{} ({:.0f} % of a step of {:.3g} s)", after[worst].reason, 100 * after[worst].seconds / now.step_s(), now.step_s());
 }
 
 }  // namespace

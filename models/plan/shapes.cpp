@@ -180,7 +180,7 @@ const std::vector<PublishedRun>& published_runs() {
   static const std::vector<PublishedRun> runs = {
       {"vlmo-base", "v100-32", 64, 1024, 200000, kHalf, 2, 2, false, "VLMo paper: 64 V100, about 2 days"},
       {"vlmo-large", "v100-32", 128, 1024, 200000, kHalf, 3, 3, false, "VLMo paper: 128 V100, about 3 days"},
-      {"vilt", "v100-32", 64, 4096, 200000, kHalf, 3, 3, false, "ViLT issue 64: 64 V100, about 3 days"},
+      {"vilt", "v100-32", 64, 4096, 200000, kHalf, 3, 3, false, "ViLT issue 64: 64 V100, about 3 days (read as those of 200,000 steps)"},
       {"albef", "a100-40", 8, 512, 298828, kFloat, 2, 4, false, "ALBEF issues 31 and 60: 8 A100, 2 to 4 days on 4 M images"},
       {"clip-b32", "a100-40", 128, 32768, 390625, kHalf, 1.497, 1.497, true, "OpenCLIP: 128 A100, 36 hours, 773 samples/s a GPU"},
       {"clip-b16", "a100-40", 176, 33792, 378788, kHalf, 2.535, 2.535, true, "OpenCLIP: 176 A100, 61 hours, 332 samples/s a GPU"},
@@ -234,8 +234,7 @@ PlannedModel engine_model(const std::string& name, const ModelConfig& c, const S
     m.contrast_width = 2 * (c.itc_tail ? 2.0 : 1.0) * double(c.features());
     m.negative_bytes = 3.0 * double(c.image_size * c.image_size) * bytes + 4 * double(text);
   }
-  // 15 % of a text's own tokens, at least one.
-  const int32_t masked = int32_t(std::max<int64_t>(1, std::llround(0.15 * double(text - 2))));
+  const int32_t masked = expected_masks(text, 0.15);
   const Stage stage = o.stage;
   const Recompute recompute = o.recompute;
   m.passes = [=](int64_t local, int64_t all) {

@@ -125,6 +125,20 @@ TEST(PlanFlops, Stage3MultipliesWhatIsCounted) {
     }
 }
 
+TEST(PlanFlops, ABatchesRows) {
+  const ModelConfig c = tiny();
+  const Batch batch = make_batch(6, 4);
+  const WordPiece words = vocabulary();
+  // Whole words of one token each: what is expected is what masking does.
+  EXPECT_EQ(training_flops(c, Stage::kText, batch_rows(c, Stage::kText, batch, 0.15)),
+            training_flops(c, Stage::kText, text_rows(c, lengths_of(batch), masked_of(batch, words, c))));
+  EXPECT_EQ(training_flops(c, Stage::kPairs, batch_rows(c, Stage::kPairs, batch, 0.15, 6)),
+            training_flops(c, Stage::kPairs, pair_rows(c, lengths_of(batch), masked_of(batch, words, c), 6)));
+  EXPECT_EQ(training_flops(c, Stage::kImage, batch_rows(c, Stage::kImage, batch, 0.4)), training_flops(c, Stage::kImage, image_rows(c, 6, 6)));
+  // Contrast alone: no masked words, no matching.
+  EXPECT_EQ(batch_rows(c, Stage::kPairs, batch, 0.15, 0).size(), 1u);
+}
+
 TEST(PlanFlops, RowsAreTheLayouts) {
   const ModelConfig c = tiny();
   const std::vector<int32_t> lengths = {5, 9, 3}, masked = {1, 2, 0};

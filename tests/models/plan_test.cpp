@@ -213,11 +213,12 @@ TEST(PlanStep, GrowsWithWhatItShould) {
 
 TEST(PlanStep, MicroBatchesAreTheLargestThatFit) {
   PlanSetup s = ours(8);
+  s.batch = 8192;
   const StepPlan p = plan_step(s);
   ASSERT_TRUE(p.fits);
   EXPECT_LT(p.micro, p.local);
   EXPECT_EQ(p.local % p.micro, 0);
-  s.micro_batch = 2 * p.micro;  // the next divisor of 128
+  s.micro_batch = 2 * p.micro;  // the next divisor of 1,024
   EXPECT_FALSE(plan_step(s).fits);
 }
 
