@@ -52,7 +52,8 @@ constexpr Figure kFigures[] = {
 };
 
 bool is_figure(const std::string& name) {
-  return std::any_of(std::begin(kFigures), std::end(kFigures), [&](const Figure& f) { return name == f.field; });
+  return std::any_of(std::begin(kFigures), std::end(kFigures),
+                     [&](const Figure& f) { return name == f.field; });
 }
 
 // Steps whose loss or gradient norm stood out.
@@ -62,25 +63,32 @@ std::string outliers_of(const StageCurves& stage) {
   for (const char* field : {"loss_z", "grad_z"})
     if (const Curve* z = stage.find(field))
       for (size_t i = 0; i < z->x.size(); ++i)
-        if (z->y[i] > StepOutliers::kLarge) found.push_back(fmt::format("{:.10g} ({} {:+.1f})", z->x[i], field, z->y[i]));
+        if (z->y[i] > StepOutliers::kLarge)
+          found.push_back(fmt::format("{:.10g} ({} {:+.1f})", z->x[i], field, z->y[i]));
   if (found.empty()) return "";
   std::string text = fmt::format("{} outlier{}:", found.size(), found.size() > 1 ? "s" : "");
-  for (size_t i = found.size() - std::min(kShown, found.size()); i < found.size(); ++i) text += " step " + found[i];
+  for (size_t i = found.size() - std::min(kShown, found.size()); i < found.size(); ++i)
+    text += " step " + found[i];
   return text;
 }
 
 // Parts joined with two blanks, broken where a line is full.
-void add_wrapped(std::vector<std::string>& lines, const std::vector<std::string>& parts, int width) {
+void add_wrapped(std::vector<std::string>& lines, const std::vector<std::string>& parts,
+                 int width) {
   std::string line;
   for (const std::string& part : parts) {
-    if (!line.empty() && columns_of(line) + 2 + columns_of(part) > width) lines.push_back(std::exchange(line, ""));
+    if (!line.empty() && columns_of(line) + 2 + columns_of(part) > width)
+      lines.push_back(std::exchange(line, ""));
     line += (line.empty() ? "" : "  ") + part;
   }
   if (!line.empty()) lines.push_back(line);
 }
 
 // 65536 rather than 6.55e+04.
-std::string number(double value) { return value == std::floor(value) && std::abs(value) < 1e9 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value); }
+std::string number(double value) {
+  return value == std::floor(value) && std::abs(value) < 1e9 ? fmt::format("{:.0f}", value)
+                                                             : fmt::format("{:.3g}", value);
+}
 
 std::vector<std::string> figures_of(const StageCurves& stage) {
   std::vector<std::string> parts;
@@ -94,9 +102,11 @@ std::vector<std::string> frame(const LogReader& log, int width, int height) {
   std::vector<std::string> lines;
   for (const StageCurves& stage : log.stages()) {
     const Curve* loss = stage.find("loss");
-    lines.push_back(fmt::format("{}, step {:.10g}{}", stage.stage, stage.last_step, loss ? fmt::format(": loss {:.4g}", loss->y.back()) : ""));
+    lines.push_back(fmt::format("{}, step {:.10g}{}", stage.stage, stage.last_step,
+                                loss ? fmt::format(": loss {:.4g}", loss->y.back()) : ""));
     if (loss)
-      for (std::string& line : braille_chart(*loss, width, height)) lines.push_back(std::move(line));
+      for (std::string& line : braille_chart(*loss, width, height))
+        lines.push_back(std::move(line));
     size_t label = 0;
     for (const Curve& c : stage.curves)
       if (!is_figure(c.name) && c.name != "loss") label = std::max(label, c.name.size());
@@ -104,7 +114,8 @@ std::vector<std::string> frame(const LogReader& log, int width, int height) {
       if (is_figure(c.name) || c.name == "loss") continue;
       const std::string ends = fmt::format("{:.4g} → {:.4g}", c.y.front(), c.y.back());
       const int room = width - int(label) - columns_of(ends) - 2;
-      lines.push_back(fmt::format("{:<{}} {} {}", c.name, label, sparkline(c, std::max(1, room)), ends));
+      lines.push_back(
+          fmt::format("{:<{}} {} {}", c.name, label, sparkline(c, std::max(1, room)), ends));
     }
     if (&stage == log.current()) add_wrapped(lines, figures_of(stage), width);
     if (const std::string text = outliers_of(stage); !text.empty()) lines.push_back(text);
@@ -118,16 +129,20 @@ std::vector<std::string> frame(const LogReader& log, int width, int height) {
 std::string newest(const StageCurves& stage) {
   std::string line = fmt::format("{} step {:.10g}", stage.stage, stage.last_step);
   for (const Curve& c : stage.curves)
-    if (!c.x.empty() && c.x.back() == stage.last_step) line += fmt::format("  {} {:.4g}", c.name, c.y.back());
+    if (!c.x.empty() && c.x.back() == stage.last_step)
+      line += fmt::format("  {} {:.4g}", c.name, c.y.back());
   return line;
 }
 
-// A run has ended when the last stage's checkpoint is there and nothing more is logged: then no stage follows it.
+// A run has ended when the last stage's checkpoint is there and nothing more is logged: then no
+// stage follows it.
 bool ended(const fs::path& root, const LogReader& log, double idle) {
   std::error_code error;
-  if (!log.current() || !fs::exists(root / (log.current()->stage + ".safetensors"), error)) return false;
+  if (!log.current() || !fs::exists(root / (log.current()->stage + ".safetensors"), error))
+    return false;
   const auto logged = fs::last_write_time(root / "log.jsonl", error);
-  return !error && std::chrono::duration<double>(fs::file_time_type::clock::now() - logged).count() >= idle;
+  return !error &&
+         std::chrono::duration<double>(fs::file_time_type::clock::now() - logged).count() >= idle;
 }
 
 void print(const std::string& text) {
@@ -137,10 +152,14 @@ void print(const std::string& text) {
 
 void watch(const Options& o) {
   const fs::path root = o.folder, file = root / "log.jsonl";
-  if (!fs::is_directory(root)) fail("{}: no such folder; expected the output folder of a run", o.folder);
-  if (!fs::exists(file)) fail("{}: no log.jsonl in it; expected the output folder of a run that has begun", o.folder);
+  if (!fs::is_directory(root))
+    fail("{}: no such folder; expected the output folder of a run", o.folder);
+  if (!fs::exists(file))
+    fail("{}: no log.jsonl in it; expected the output folder of a run that has begun", o.folder);
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  const auto width = [&] { return o.width > 0 ? o.width : std::max(20, terminal_width(stdout) - 1); };
+  const auto width = [&] {
+    return o.width > 0 ? o.width : std::max(20, terminal_width(stdout) - 1);
+  };
   LogReader log(file.string());
   log.read(!o.once);
   if (o.once) {
@@ -154,7 +173,8 @@ void watch(const Options& o) {
     if (changed && log.current()) {
       if (terminal) {
         const std::vector<std::string> lines = frame(log, width(), o.height);
-        print(fmt::format("{}\x1b[J{}\n", drawn > 0 ? fmt::format("\x1b[{}A\r", drawn) : "", fmt::join(lines, "\n")));
+        print(fmt::format("{}\x1b[J{}\n", drawn > 0 ? fmt::format("\x1b[{}A\r", drawn) : "",
+                          fmt::join(lines, "\n")));
         drawn = int(lines.size());
       } else {
         print(newest(*log.current()) + "\n");
@@ -162,7 +182,8 @@ void watch(const Options& o) {
     }
     if (ended(root, log, o.idle)) break;
     const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(o.every);
-    while (!interrupted() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    while (!interrupted() && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     changed = log.read(true);
   }
 }
@@ -171,14 +192,27 @@ void watch(const Options& o) {
 
 void add_watch_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("watch", "Draw a run's losses and latest figures in the terminal while it goes on");
+  CLI::App* command = app.add_subcommand(
+      "watch", "Draw a run's losses and latest figures in the terminal while it goes on");
   command->add_option("RUN", o->folder, "output folder of a run (with log.jsonl)")->required();
   command->add_flag("--once", o->once, "print once and exit");
-  command->add_option("--every", o->every, "seconds between two looks at the log")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--idle", o->idle, "ends when the last stage's checkpoint is there and nothing was logged for so many seconds")->check(CLI::NonNegativeNumber)->capture_default_str();
-  command->add_option("--width", o->width, "columns; default: the terminal's")->check(CLI::Range(20, 1000));
-  command->add_option("--height", o->height, "rows of a chart")->check(CLI::Range(1, 100))->capture_default_str();
-  command->footer("Ctrl-C ends it; the run goes on. Into a file or a pipe it prints a line an entry of the log instead.");
+  command->add_option("--every", o->every, "seconds between two looks at the log")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--idle", o->idle,
+                   "ends when the last stage's checkpoint is there and nothing was logged for so "
+                   "many seconds")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--width", o->width, "columns; default: the terminal's")
+      ->check(CLI::Range(20, 1000));
+  command->add_option("--height", o->height, "rows of a chart")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command->footer(
+      "Ctrl-C ends it; the run goes on. Into a file or a pipe it prints a line an entry of the log "
+      "instead.");
   command->callback([o] { watch(*o); });
 }
 

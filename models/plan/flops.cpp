@@ -14,14 +14,18 @@ double products(const Gemm& g) {
   return g.recomputed ? 1 : 1 + double(g.input_grad) + double(g.weight_grad);
 }
 
-double sum(std::span<const int32_t> values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum(std::span<const int32_t> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
-bool has_upper(const ModelConfig& c, Stage stage) { return stage == Stage::kPairs && c.vl_from < c.layers; }
+bool has_upper(const ModelConfig& c, Stage stage) {
+  return stage == Stage::kPairs && c.vl_from < c.layers;
+}
 
 double hidden_of(const ModelConfig& c) { return double(c.hidden()); }
 
-// Kernels of a block, forward and backward: four linear layers' ten products, attention's three, two fused residual norms, the
-// activation, gathers of a layout's seams (runtime/ops).
+// Kernels of a block, forward and backward: four linear layers' ten products, attention's three,
+// two fused residual norms, the activation, gathers of a layout's seams (runtime/ops).
 constexpr double kBlockKernels = 25;
 
 }  // namespace
@@ -33,7 +37,9 @@ Stage stage_of(const std::string& name) {
   throw UsageError(fmt::format("--stage {}: expected image, text or pairs", name));
 }
 
-const char* name_of(Stage stage) { return stage == Stage::kImage ? "image" : stage == Stage::kText ? "text" : "pairs"; }
+const char* name_of(Stage stage) {
+  return stage == Stage::kImage ? "image" : stage == Stage::kText ? "text" : "pairs";
+}
 
 double gemm_flops(const Work& work) {
   double total = 0;
@@ -50,7 +56,8 @@ double attention_flops(const Work& work) {
 double model_flops(const Work& work) {
   double total = 0;
   for (const Gemm& g : work.gemms) total += g.recomputed ? 0 : g.flops() * products(g);
-  for (const AttentionWork& a : work.attention) total += a.recomputed ? 0 : a.pairs * a.width * (a.backward ? 12 : 4);
+  for (const AttentionWork& a : work.attention)
+    total += a.recomputed ? 0 : a.pairs * a.width * (a.backward ? 12 : 4);
   return total;
 }
 
@@ -65,7 +72,8 @@ StepRows image_rows(const ModelConfig& c, int64_t images, int64_t masked) {
   return {p};
 }
 
-StepRows text_rows(const ModelConfig&, std::span<const int32_t> lengths, std::span<const int32_t> masked) {
+StepRows text_rows(const ModelConfig&, std::span<const int32_t> lengths,
+                   std::span<const int32_t> masked) {
   MOME_CHECK(lengths.size() == masked.size());
   PassRows p;
   for (size_t b = 0; b < lengths.size(); ++b) {
@@ -81,7 +89,8 @@ StepRows text_rows(const ModelConfig&, std::span<const int32_t> lengths, std::sp
   return {p};
 }
 
-StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::span<const int32_t> masked, int64_t matched, int64_t all) {
+StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths,
+                   std::span<const int32_t> masked, int64_t matched, int64_t all) {
   MOME_CHECK(masked.size() <= lengths.size() && matched <= int64_t(lengths.size()));
   const double n = double(lengths.size()), tokens = double(c.patches() + 1);
   const bool upper = has_upper(c, Stage::kPairs), tail = c.itc_tail, mean = c.pool == "mean";
@@ -93,7 +102,8 @@ StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::
   first.distinct = n * tokens + sum(lengths);
   // Every image and every text alone; from the first VL block on both once more as tails.
   const double ways = upper && tail ? 2 : 1;
-  double rows = n * tokens, pairs = n * tokens * tokens, read = n * (mean ? tokens : 1), read_pairs = read * tokens;
+  double rows = n * tokens, pairs = n * tokens * tokens, read = n * (mean ? tokens : 1),
+         read_pairs = read * tokens;
   for (const double t : lengths) {
     rows += t;
     pairs += t * t;
@@ -125,7 +135,9 @@ StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::
   }
   double limit = n * tokens + sum(lengths);
   for (size_t b = 0; b < masked.size(); ++b) limit += tokens + double(lengths[b]);
-  const int64_t matches = 3 * matched, runs = std::max<int64_t>(1, (int64_t(match_rows) + int64_t(limit) - 1) / int64_t(limit));
+  const int64_t matches = 3 * matched,
+                runs = std::max<int64_t>(
+                    1, (int64_t(match_rows) + int64_t(limit) - 1) / int64_t(limit));
   const int64_t size = (matches + runs - 1) / runs;
   for (int64_t begin = 0; begin < matches; begin += size) {
     const double here = double(std::min(size, matches - begin)), share = here / double(matches);
@@ -142,19 +154,28 @@ StepRows pair_rows(const ModelConfig& c, std::span<const int32_t> lengths, std::
   return passes;
 }
 
-int32_t expected_masks(int64_t tokens, double mask_rate) { return int32_t(std::max<int64_t>(1, std::llround(mask_rate * double(tokens - 2)))); }
+int32_t expected_masks(int64_t tokens, double mask_rate) {
+  return int32_t(std::max<int64_t>(1, std::llround(mask_rate * double(tokens - 2))));
+}
 
-StepRows batch_rows(const ModelConfig& c, Stage stage, const Batch& batch, double mask_rate, int64_t fused) {
-  if (stage == Stage::kImage) return image_rows(c, batch.size, std::clamp<int64_t>(std::llround(mask_rate * double(c.patches())), 1, c.patches()));
+StepRows batch_rows(const ModelConfig& c, Stage stage, const Batch& batch, double mask_rate,
+                    int64_t fused) {
+  if (stage == Stage::kImage)
+    return image_rows(
+        c, batch.size,
+        std::clamp<int64_t>(std::llround(mask_rate * double(c.patches())), 1, c.patches()));
   std::vector<int32_t> lengths, masked;
   for (int64_t b = 0; b < batch.size; ++b) {
     lengths.push_back(batch.text_begin[size_t(b) + 1] - batch.text_begin[size_t(b)]);
-    if (stage == Stage::kText || b < fused) masked.push_back(expected_masks(lengths.back(), mask_rate));
+    if (stage == Stage::kText || b < fused)
+      masked.push_back(expected_masks(lengths.back(), mask_rate));
   }
-  return stage == Stage::kText ? text_rows(c, lengths, masked) : pair_rows(c, lengths, masked, fused);
+  return stage == Stage::kText ? text_rows(c, lengths, masked)
+                               : pair_rows(c, lengths, masked, fused);
 }
 
-Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double bytes, Recompute recompute) {
+Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double bytes,
+                 Recompute recompute) {
   const double d = double(c.width), f = hidden_of(c), v = double(c.vocabulary);
   const bool train_attention = stage != Stage::kText;  // stage 2 trains the language experts alone
   const int64_t first_upper = has_upper(c, stage) ? c.vl_from : c.layers;
@@ -162,7 +183,8 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
   const auto linear = [&](double r, double in, double out, bool weight = true, bool input = true) {
     if (r > 0) w.gemms.push_back({r, in, out, 1, input, weight, false});
   };
-  if (rows.images > 0) linear(rows.images * double(c.patches()), 3.0 * double(c.patch * c.patch), d, true, false);
+  if (rows.images > 0)
+    linear(rows.images * double(c.patches()), 3.0 * double(c.patch * c.patch), d, true, false);
   for (int64_t l = 0; l < c.layers; ++l) {
     const bool upper = l >= first_upper, last = l + 1 == c.layers;
     const double full = upper ? rows.upper : rows.lower, here = last ? rows.read : full;
@@ -179,15 +201,18 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
     linear(here, d, d, train_attention);
     linear(here, d, f);
     linear(here, f, d);
-    // Two fused residual norms move 4 matrices forward and 6 backward each; bias and GELU 2 forward and 5 backward, where the
-    // activation is made again (kernels/residual_norm, kernels/bias_gelu).
-    double forward = here * (2 * 4 * d + 2 * f) * bytes, backward = here * (2 * 6 * d + 5 * f) * bytes;
+    // Two fused residual norms move 4 matrices forward and 6 backward each; bias and GELU 2 forward
+    // and 5 backward, where the activation is made again (kernels/residual_norm,
+    // kernels/bias_gelu).
+    double forward = here * (2 * 4 * d + 2 * f) * bytes,
+           backward = here * (2 * 6 * d + 5 * f) * bytes;
     if (l == 0 || l == first_upper) {  // rows spread out: q, k, v and x are read and written
       forward += 8 * d * full * bytes;
       backward += 8 * d * full * bytes;
     }
     if (c.positions == "relative") {  // a float matrix a head, for all sequences
-      const double side = (rows.images > 0 ? double(c.patches() + 1) : 0) + (stage == Stage::kImage ? 0 : double(c.text_length));
+      const double side = (rows.images > 0 ? double(c.patches() + 1) : 0) +
+                          (stage == Stage::kImage ? 0 : double(c.text_length));
       const double matrix = double(c.heads) * side * side * 4;
       forward += matrix, backward += 2 * matrix;
       w.saved += matrix;
@@ -201,18 +226,28 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
     }
     w.stream_forward += forward, w.stream_backward += backward;
     w.kernels += kBlockKernels;
-    // Kept of a row: q, k, v, attention's output, its projection, both sums and norms, the hidden product and the expert's output,
-    // 14 D in all; without the hidden product 10 D; the block's input and its norm alone 2 D (runtime/ops/experts.cpp).
-    const double kept = recompute == Recompute::kBlocks ? 2 : recompute == Recompute::kExperts ? 10 : 10 + f / d;
-    w.saved += here * (kept * d * bytes + 4 * double(c.heads)) + (last && here < full ? 2 * d * full * bytes : 0);
-    // Backward holds an expert's gradients and those of q, k, v at most; what is made again, of one block.
-    const double again = recompute == Recompute::kBlocks ? 14 * d : recompute == Recompute::kExperts ? f : 0;
+    // Kept of a row: q, k, v, attention's output, its projection, both sums and norms, the hidden
+    // product and the expert's output, 14 D in all; without the hidden product 10 D; the block's
+    // input and its norm alone 2 D (runtime/ops/experts.cpp).
+    const double kept = recompute == Recompute::kBlocks    ? 2
+                        : recompute == Recompute::kExperts ? 10
+                                                           : 10 + f / d;
+    w.saved += here * (kept * d * bytes + 4 * double(c.heads)) +
+               (last && here < full ? 2 * d * full * bytes : 0);
+    // Backward holds an expert's gradients and those of q, k, v at most; what is made again, of one
+    // block.
+    const double again = recompute == Recompute::kBlocks    ? 14 * d
+                         : recompute == Recompute::kExperts ? f
+                                                            : 0;
     w.scratch = std::max(w.scratch, here * (2 * f + 4 * d + again) * bytes);
   }
-  w.saved += (rows.images * double(c.patches()) * 3.0 * double(c.patch * c.patch) + 2 * rows.distinct * d) * bytes;
+  w.saved += (rows.images * double(c.patches()) * 3.0 * double(c.patch * c.patch) +
+              2 * rows.distinct * d) *
+             bytes;
   linear(rows.mlm, d, d);
   linear(rows.mlm, d, v);
-  w.stream_forward += 2 * rows.mlm * v * bytes;  // cross-entropy reads the logits and leaves its gradient in them
+  w.stream_forward +=
+      2 * rows.mlm * v * bytes;  // cross-entropy reads the logits and leaves its gradient in them
   w.saved += rows.mlm * (v + 3 * d) * bytes;
   linear(rows.mim, d, 3.0 * double(c.patch * c.patch));
   linear(rows.matched, d, d);
@@ -220,7 +255,8 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
   for (int t = 0; rows.contrast > 0 && t < (c.itc_tail && stage == Stage::kPairs ? 2 : 1); ++t) {
     linear(rows.contrast, d, double(c.features()));
     linear(rows.contrast, d, double(c.features()));
-    linear(rows.contrast, double(c.features()), rows.contrast_all);  // similarities, and their gradient into both sides
+    linear(rows.contrast, double(c.features()),
+           rows.contrast_all);  // similarities, and their gradient into both sides
     w.stream_forward += 3 * 4 * rows.contrast * rows.contrast_all;
     w.saved += 4 * rows.contrast * rows.contrast_all;
   }
@@ -234,15 +270,19 @@ double training_flops(const ModelConfig& c, Stage stage, const StepRows& rows) {
 }
 
 int64_t parameter_count(const ModelConfig& c, Stage stage, bool trained) {
-  const int64_t d = c.width, f = c.hidden(), v = c.vocabulary, pixels = 3 * c.patch * c.patch, side = 2 * c.grid() - 1;
-  const bool relative = c.positions == "relative", text = stage != Stage::kImage, pairs = stage == Stage::kPairs;
+  const int64_t d = c.width, f = c.hidden(), v = c.vocabulary, pixels = 3 * c.patch * c.patch,
+                side = 2 * c.grid() - 1;
+  const bool relative = c.positions == "relative", text = stage != Stage::kImage,
+             pairs = stage == Stage::kPairs;
   const bool body = !trained || stage != Stage::kText;  // what stage 2 freezes
   const int64_t expert = 2 * d + d * f + f + f * d + d;
   int64_t n = 0;
   if (relative) n += (side * side + kTextTableRows) * c.heads * c.layers;
   if (body) {
-    n += d + d * pixels + d + (relative ? 0 : (c.patches() + 1) * d);  // class token, patch projection, image positions
-    n += c.layers * ((c.layer_scale > 0 ? 2 * d : 0) + 2 * d + 2 * d + 3 * d * d + d * d + d + expert);
+    n += d + d * pixels + d +
+         (relative ? 0 : (c.patches() + 1) * d);  // class token, patch projection, image positions
+    n += c.layers *
+         ((c.layer_scale > 0 ? 2 * d : 0) + 2 * d + 2 * d + 3 * d * d + d * d + d + expert);
   }
   if (text) n += c.layers * expert + v * d + (relative ? 0 : c.text_length * d) + 2 * d + 2 * d;
   if (pairs) n += std::max<int64_t>(0, c.layers - c.vl_from) * expert;

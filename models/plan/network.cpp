@@ -25,17 +25,21 @@ double reduce_scatter(double bytes, int64_t ranks, const Link& link) {
   return ranks <= 1 ? 0 : (n - 1) * link.start + (n - 1) / n * bytes / link.rate;
 }
 
-double all_gather(double bytes, int64_t ranks, const Link& link) { return reduce_scatter(bytes, ranks, link); }
+double all_gather(double bytes, int64_t ranks, const Link& link) {
+  return reduce_scatter(bytes, ranks, link);
+}
 
 double all_reduce(double bytes, const Cluster& c) {
   if (c.ranks <= c.per_node) return all_reduce(bytes, c.ranks, c.inside);
-  return reduce_scatter(bytes, c.per_node, c.inside) + all_reduce(bytes / double(c.per_node), c.nodes(), c.share()) +
+  return reduce_scatter(bytes, c.per_node, c.inside) +
+         all_reduce(bytes / double(c.per_node), c.nodes(), c.share()) +
          all_gather(bytes, c.per_node, c.inside);
 }
 
 double reduce_scatter(double bytes, const Cluster& c) {
   if (c.ranks <= c.per_node) return reduce_scatter(bytes, c.ranks, c.inside);
-  return reduce_scatter(bytes, c.per_node, c.inside) + reduce_scatter(bytes / double(c.per_node), c.nodes(), c.share());
+  return reduce_scatter(bytes, c.per_node, c.inside) +
+         reduce_scatter(bytes / double(c.per_node), c.nodes(), c.share());
 }
 
 double all_gather(double bytes, const Cluster& c) { return reduce_scatter(bytes, c); }
@@ -45,7 +49,8 @@ double exchange(double count, double bytes, const Cluster& c) {
   const double n = double(c.ranks), here = double(std::min(c.per_node, c.ranks));
   const double near = count * bytes * (here - 1) / n, far = count * bytes * (n - here) / n;
   const bool nodes = c.ranks > c.per_node;
-  return c.inside.start + near / c.inside.rate + (nodes ? c.outside.start + far / c.share().rate : 0);
+  return c.inside.start + near / c.inside.rate +
+         (nodes ? c.outside.start + far / c.share().rate : 0);
 }
 
 double exposed(double communication, double window, double last) {

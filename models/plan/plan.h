@@ -14,7 +14,7 @@ struct PlanSetup {
   PlannedModel model;
   Gpu gpu;
   Rates rates;
-  PlanDtype dtype = PlanDtype::kFp16;
+  DType dtype = DType::kF16;
   int64_t gpus = 1, per_node = 8, batch = 1, steps = 1;
   int64_t micro_batch = 0;  // samples of a GPU at a time; 0: as many as fit, a divisor of its share
   bool zero = false;
@@ -25,9 +25,12 @@ struct StepTime {
   double products = 0, attention = 0, streams = 0, optimizer = 0;
   double launches = 0;   // what the host takes longer to issue kernels than the GPU to run them
   double outside = 0;    // outside kernels: see Rates::wall_share
-  double gradients = 0;  // reduction that no backward pass hides (and with ZeRO the weights' gathering that no forward pass hides)
+  double gradients = 0;  // reduction that no backward pass hides (and with ZeRO the weights'
+                         // gathering that no forward pass hides)
   double contrast = 0;   // features, and images for hard negatives, of other ranks
-  double total() const { return products + attention + streams + optimizer + launches + outside + gradients + contrast; }
+  double total() const {
+    return products + attention + streams + optimizer + launches + outside + gradients + contrast;
+  }
 };
 
 struct StepPlan {
@@ -40,7 +43,8 @@ struct StepPlan {
   double step_s() const { return time.total(); }
 };
 
-/// UsageError where the batch does not divide among the GPUs, or the GPUs among nodes. Of `gpus` GPUs; 0: the setup's.
+/// UsageError where the batch does not divide among the GPUs, or the GPUs among nodes. Of `gpus`
+/// GPUs; 0: the setup's.
 StepPlan plan_step(const PlanSetup& setup, int64_t gpus = 0);
 
 /// One point of the strong-scaling curve: the same global batch.
@@ -53,14 +57,20 @@ struct Scaling {
   int64_t breaks_at = 0;             // GPUs; 0: it does not
   std::string why;
 };
-/// It breaks at the first point with less than half of a node's efficiency, more GPUs than samples, or too little memory.
+/// It breaks at the first point with less than half of a node's efficiency, more GPUs than samples,
+/// or too little memory.
 Scaling plan_scaling(const PlanSetup& setup);
 
-inline double plan_days(const StepPlan& step, int64_t steps) { return step.step_s() * double(steps) / 86400; }
+inline double plan_days(const StepPlan& step, int64_t steps) {
+  return step.step_s() * double(steps) / 86400;
+}
 /// Model FLOPs over peak; `peak` FLOP/s of a GPU.
-inline double plan_mfu(const StepPlan& step, double peak) { return step.flops / (step.step_s() * double(step.gpus) * peak); }
-/// The peak that products of this setup could reach: TF32's where a published implementation in f32 uses it.
-double assumed_peak(const PlanSetup& setup, std::string* name = nullptr);
+inline double plan_mfu(const StepPlan& step, double peak) {
+  return step.flops / (step.step_s() * double(step.gpus) * peak);
+}
+/// The peak that products of this setup could reach: TF32's where a published implementation in f32
+/// uses it.
+Peak assumed_peak(const PlanSetup& setup);
 
 /// A published run as a setup.
 PlanSetup setup_of(const PublishedRun& run);

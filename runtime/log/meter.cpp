@@ -12,7 +12,9 @@
 namespace mome {
 namespace {
 
-double monotonic_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double monotonic_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 Peak measure() {
   constexpr int64_t n = 768;
@@ -24,7 +26,8 @@ Peak measure() {
     gemm(cpu, Trans::kNo, Trans::kYes, n, n, n, 1.0f, a.data(), n, b.data(), n, 0.0f, c.data(), n);
     best = std::max(best, 2.0 * double(n) * double(n) * double(n) / (monotonic_seconds() - start));
   }
-  return {best, fmt::format("{:.3g} GFLOP/s, the best product of {} x {} in float on {} threads", best * 1e-9, n, n, omp_get_max_threads())};
+  return {best, fmt::format("{:.3g} GFLOP/s, the best product of {} x {} in float on {} threads",
+                            best * 1e-9, n, n, omp_get_max_threads())};
 }
 
 }  // namespace
@@ -59,10 +62,14 @@ void StepMeter::restart() { since_ = options_.clock(); }
 std::vector<std::pair<std::string, double>> StepMeter::fields(double device_mib) {
   std::vector<std::pair<std::string, double>> out;
   if (steps_ > 0 && busy_ > 0) {
-    out = {{"step_s", busy_ / double(steps_)}, {"samples_per_s", double(samples_) / busy_}, {"input_wait", input_ / busy_}, {"comm_wait", communication_ / busy_}};
+    out = {{"step_s", busy_ / double(steps_)},
+           {"samples_per_s", double(samples_) / busy_},
+           {"input_wait", input_ / busy_},
+           {"comm_wait", communication_ / busy_}};
     if (flops_ > 0) {
       out.emplace_back("tflops", flops_ / busy_ * 1e-12);
-      if (options_.peak && options_.peak->flops > 0) out.emplace_back("mfu", flops_ / busy_ / (options_.peak->flops * double(options_.ranks)));
+      if (options_.peak && options_.peak->flops > 0)
+        out.emplace_back("mfu", flops_ / busy_ / (options_.peak->flops * double(options_.ranks)));
     }
     out.emplace_back("rss_mib", peak_rss_mib());
     if (device_mib > 0) out.emplace_back("memory_mib", device_mib);

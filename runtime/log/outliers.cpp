@@ -27,7 +27,8 @@ std::optional<double> OutlierDetector::add(double value) {
   const double deviation = std::sqrt(squares / n), distance = value - origin - mean;
   window_[next_] = value;
   next_ = (next_ + 1) % size_;
-  if (deviation == 0) return distance == 0 ? 0 : std::copysign(std::numeric_limits<double>::infinity(), distance);
+  if (deviation == 0)
+    return distance == 0 ? 0 : std::copysign(std::numeric_limits<double>::infinity(), distance);
   return distance / deviation;
 }
 

@@ -13,11 +13,13 @@ namespace {
 
 ModelConfig tiny() {
   ModelConfig c;
-  c.image_size = 16, c.patch = 4, c.width = 16, c.heads = 2, c.layers = 4, c.vl_from = 2, c.text_length = 10, c.vocabulary = 20;
+  c.image_size = 16, c.patch = 4, c.width = 16, c.heads = 2, c.layers = 4, c.vl_from = 2,
+  c.text_length = 10, c.vocabulary = 20;
   return c;
 }
 
-double gemms_of(const ModelConfig& c, Stage stage, const StepRows& rows, Recompute recompute = Recompute::kNone) {
+double gemms_of(const ModelConfig& c, Stage stage, const StepRows& rows,
+                Recompute recompute = Recompute::kNone) {
   double total = 0;
   for (const PassRows& p : rows) total += gemm_flops(engine_work(c, stage, p, 4, recompute));
   return total;
@@ -33,28 +35,36 @@ double measured(F&& f) {
 
 std::vector<int32_t> lengths_of(const Batch& b) {
   std::vector<int32_t> out;
-  for (int64_t i = 0; i < b.size; ++i) out.push_back(b.text_begin[size_t(i) + 1] - b.text_begin[size_t(i)]);
+  for (int64_t i = 0; i < b.size; ++i)
+    out.push_back(b.text_begin[size_t(i) + 1] - b.text_begin[size_t(i)]);
   return out;
 }
 
 std::vector<int32_t> masked_of(const Batch& b, const WordPiece& words, const ModelConfig& c) {
   std::vector<int32_t> out;
   for (int64_t i = 0; i < b.size; ++i) {
-    const auto text = std::span(b.tokens).subspan(size_t(b.text_begin[size_t(i)]), size_t(lengths_of(b)[size_t(i)]));
-    out.push_back(int32_t(mask_words(text, words, 0.15, 1, 0, uint64_t(i), MaskRule::kWords, int(c.text_length)).positions.size()));
+    const auto text = std::span(b.tokens).subspan(size_t(b.text_begin[size_t(i)]),
+                                                  size_t(lengths_of(b)[size_t(i)]));
+    out.push_back(int32_t(
+        mask_words(text, words, 0.15, 1, 0, uint64_t(i), MaskRule::kWords, int(c.text_length))
+            .positions.size()));
   }
   return out;
 }
 
 TEST(PlanFlops, OneBlockByHand) {
-  // D 2, F 8, one image of 4 patches of 1 pixel, 1 patch read, no VL experts: every product written out.
+  // D 2, F 8, one image of 4 patches of 1 pixel, 1 patch read, no VL experts: every product written
+  // out.
   ModelConfig c;
-  c.image_size = 2, c.patch = 1, c.width = 2, c.heads = 1, c.layers = 1, c.vl_from = 1, c.positions = "absolute";
+  c.image_size = 2, c.patch = 1, c.width = 2, c.heads = 1, c.layers = 1, c.vl_from = 1,
+  c.positions = "absolute";
   const StepRows rows = image_rows(c, 1, 1);
   const double patches = 2 * 4 * 3 * 2 * 2;  // and its weight gradient: pixels need none
-  const double kv = 3 * 2 * 5 * 2 * 4, q = 3 * 2 * 1 * 2 * 2, proj = 3 * 2 * 1 * 2 * 2, experts = 2 * 3 * 2 * 1 * 2 * 8, head = 3 * 2 * 1 * 2 * 3;
+  const double kv = 3 * 2 * 5 * 2 * 4, q = 3 * 2 * 1 * 2 * 2, proj = 3 * 2 * 1 * 2 * 2,
+               experts = 2 * 3 * 2 * 1 * 2 * 8, head = 3 * 2 * 1 * 2 * 3;
   EXPECT_EQ(gemms_of(c, Stage::kImage, rows), patches + kv + q + proj + experts + head);
-  EXPECT_EQ(training_flops(c, Stage::kImage, rows), patches + kv + q + proj + experts + head + 12 * 5 * 2);
+  EXPECT_EQ(training_flops(c, Stage::kImage, rows),
+            patches + kv + q + proj + experts + head + 12 * 5 * 2);
   const Work again = engine_work(c, Stage::kImage, rows[0], 4, Recompute::kExperts);
   EXPECT_EQ(gemm_flops(again), patches + kv + q + proj + experts + head + 2 * 1 * 2 * 8);
   EXPECT_EQ(model_flops(again), training_flops(c, Stage::kImage, rows));
@@ -74,8 +84,12 @@ TEST(PlanFlops, Stage1MultipliesWhatIsCounted) {
     stage.recompute = recompute;
     apply_rules(model.parameters(), stage);
     Arena arena;
-    const double real = measured([&] { image_step(model, stage, batch, nullptr, {arena, 1, 0, true}); });
-    EXPECT_EQ(gemms_of(c, Stage::kImage, image_rows(c, 5, 6), recompute ? Recompute::kExperts : Recompute::kNone), real);  // 0.4 of 16 patches
+    const double real = measured([&] {
+      image_step(model, stage, batch, nullptr, {arena, 1, 0, true});
+    });
+    EXPECT_EQ(gemms_of(c, Stage::kImage, image_rows(c, 5, 6),
+                       recompute ? Recompute::kExperts : Recompute::kNone),
+              real);  // 0.4 of 16 patches
   }
 }
 
@@ -89,11 +103,13 @@ TEST(PlanFlops, Stage2MultipliesWhatIsCounted) {
   apply_rules(model.parameters(), stage);
   Arena arena;
   const double real = measured([&] { text_step(model, stage, batch, words, {arena, 1, 0, true}); });
-  EXPECT_EQ(gemms_of(c, Stage::kText, text_rows(c, lengths_of(batch), masked_of(batch, words, c))), real);
+  EXPECT_EQ(gemms_of(c, Stage::kText, text_rows(c, lengths_of(batch), masked_of(batch, words, c))),
+            real);
 }
 
-// Not known before the negatives are drawn: which images and texts a run of matching repeats (each is embedded once, so it passes the
-// patch embedding and the first projection fewer times than planned), and how long the drawn texts are.
+// Not known before the negatives are drawn: which images and texts a run of matching repeats (each
+// is embedded once, so it passes the patch embedding and the first projection fewer times than
+// planned), and how long the drawn texts are.
 double stage3_excess(const ModelConfig& c, const Batch& batch, double* planned) {
   const WordPiece words = vocabulary();
   MomeModel model(c, ModelParts::stage_pairs());
@@ -104,7 +120,9 @@ double stage3_excess(const ModelConfig& c, const Batch& batch, double* planned) 
   const StepRows rows = pair_rows(c, lengths_of(batch), masked_of(batch, words, c), batch.size);
   EXPECT_EQ(rows.size(), 3u);  // contrast and words, two runs of matching
   *planned = gemms_of(c, Stage::kPairs, rows);
-  return *planned - measured([&] { pair_step(model, stage, batch, words, true, {arena, 1, 0, true}); });
+  return *planned - measured([&] {
+    pair_step(model, stage, batch, words, true, {arena, 1, 0, true});
+  });
 }
 
 TEST(PlanFlops, Stage3MultipliesWhatIsCounted) {
@@ -113,12 +131,15 @@ TEST(PlanFlops, Stage3MultipliesWhatIsCounted) {
       ModelConfig c = tiny();
       c.itc_tail = tail, c.pool = pool;
       double planned = 0;
-      // Texts of one length: what is left is whole repeated texts of three tokens and images of 16 patches, and nothing else.
+      // Texts of one length: what is left is whole repeated texts of three tokens and images of 16
+      // patches, and nothing else.
       const double excess = stage3_excess(c, make_batch(8, 3, 1), &planned);
-      const double d = 16, text = 3 * 6 * d * 3 * d, image = 16 * 2 * 2 * 48 * d + 17 * 6 * d * 3 * d;
+      const double d = 16, text = 3 * 6 * d * 3 * d,
+                   image = 16 * 2 * 2 * 48 * d + 17 * 6 * d * 3 * d;
       bool explained = false;
       for (int texts = 0; texts <= 8; ++texts)
-        for (int images = 0; images <= 8; ++images) explained |= excess == texts * text + images * image;
+        for (int images = 0; images <= 8; ++images)
+          explained |= excess == texts * text + images * image;
       EXPECT_TRUE(explained) << excess << " of " << planned;
       // Texts of all lengths.
       EXPECT_LT(std::abs(stage3_excess(c, make_batch(8, 3), &planned)), 0.02 * planned);
@@ -130,11 +151,14 @@ TEST(PlanFlops, ABatchesRows) {
   const Batch batch = make_batch(6, 4);
   const WordPiece words = vocabulary();
   // Whole words of one token each: what is expected is what masking does.
-  EXPECT_EQ(training_flops(c, Stage::kText, batch_rows(c, Stage::kText, batch, 0.15)),
-            training_flops(c, Stage::kText, text_rows(c, lengths_of(batch), masked_of(batch, words, c))));
+  EXPECT_EQ(
+      training_flops(c, Stage::kText, batch_rows(c, Stage::kText, batch, 0.15)),
+      training_flops(c, Stage::kText, text_rows(c, lengths_of(batch), masked_of(batch, words, c))));
   EXPECT_EQ(training_flops(c, Stage::kPairs, batch_rows(c, Stage::kPairs, batch, 0.15, 6)),
-            training_flops(c, Stage::kPairs, pair_rows(c, lengths_of(batch), masked_of(batch, words, c), 6)));
-  EXPECT_EQ(training_flops(c, Stage::kImage, batch_rows(c, Stage::kImage, batch, 0.4)), training_flops(c, Stage::kImage, image_rows(c, 6, 6)));
+            training_flops(c, Stage::kPairs,
+                           pair_rows(c, lengths_of(batch), masked_of(batch, words, c), 6)));
+  EXPECT_EQ(training_flops(c, Stage::kImage, batch_rows(c, Stage::kImage, batch, 0.4)),
+            training_flops(c, Stage::kImage, image_rows(c, 6, 6)));
   // Contrast alone: no masked words, no matching.
   EXPECT_EQ(batch_rows(c, Stage::kPairs, batch, 0.15, 0).size(), 1u);
 }
@@ -154,7 +178,8 @@ TEST(PlanFlops, RowsAreTheLayouts) {
   const MomeLayout layout(options, 3, {5, 9, 3, 5, 9}, sequences);
   const auto pairs = [](const BlockRows& rows) {
     double total = 0;
-    for (const AttentionSequence& s : rows.attention.sequences) total += double(s.q_count[0] + s.q_count[1]) * double(s.k_count[0] + s.k_count[1]);
+    for (const AttentionSequence& s : rows.attention.sequences)
+      total += double(s.q_count[0] + s.q_count[1]) * double(s.k_count[0] + s.k_count[1]);
     return total;
   };
   EXPECT_EQ(rows[0].distinct, double(layout.distinct_rows));
@@ -169,13 +194,18 @@ TEST(PlanFlops, RowsAreTheLayouts) {
 TEST(PlanFlops, ParametersAreTheEnginesOwn) {
   for (const char* name : {"vlmo-base", "vlmo-base-plus", "vlmo-large"}) {
     ModelConfig c = published_config(name);
-    EXPECT_EQ(parameter_count(c, Stage::kPairs), MomeModel(c, ModelParts::stage_pairs()).parameters().parameter_count()) << name;
-    EXPECT_EQ(parameter_count(c, Stage::kImage), MomeModel(c, ModelParts::stage_image()).parameters().parameter_count()) << name;
+    EXPECT_EQ(parameter_count(c, Stage::kPairs),
+              MomeModel(c, ModelParts::stage_pairs()).parameters().parameter_count())
+        << name;
+    EXPECT_EQ(parameter_count(c, Stage::kImage),
+              MomeModel(c, ModelParts::stage_image()).parameters().parameter_count())
+        << name;
     c.text_length = 196;
     MomeModel text(c, ModelParts::stage_text());
     apply_rules(text.parameters(), TextStageConfig());
     EXPECT_EQ(parameter_count(c, Stage::kText), text.parameters().parameter_count()) << name;
-    EXPECT_EQ(parameter_count(c, Stage::kText, true), text.parameters().parameter_count(true)) << name;
+    EXPECT_EQ(parameter_count(c, Stage::kText, true), text.parameters().parameter_count(true))
+        << name;
   }
 }
 

@@ -1,11 +1,13 @@
-// The plan's arithmetic: α–β formulas, memory sums, what grows with what, and the published runs that it must come near.
+// The plan's arithmetic: α–β formulas, memory sums, what grows with what, and the published runs
+// that it must come near.
+#include "models/plan/plan.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 
-#include "models/plan/plan.h"
 #include "runtime/core/error.h"
 
 namespace mome {
@@ -38,9 +40,10 @@ TEST(PlanNetwork, AlphaBetaByHand) {
   EXPECT_DOUBLE_EQ(tree_all_reduce(8e9, 4, link), 4e-6 + 16);
   EXPECT_DOUBLE_EQ(tree_all_reduce(0, 5, link), 6e-6);  // three levels, up and down
   EXPECT_DOUBLE_EQ(reduce_scatter(8e9, 4, link), 3e-6 + 0.75 * 8);
-  EXPECT_DOUBLE_EQ(all_reduce(8e9, 4, link), ring_all_reduce(8e9, 4, link));        // long: the ring
-  EXPECT_DOUBLE_EQ(all_reduce(8, 1024, link), tree_all_reduce(8, 1024, link));      // short: the tree
-  for (const auto f : {ring_all_reduce, tree_all_reduce, reduce_scatter}) EXPECT_EQ(f(8e9, 1, link), 0);
+  EXPECT_DOUBLE_EQ(all_reduce(8e9, 4, link), ring_all_reduce(8e9, 4, link));    // long: the ring
+  EXPECT_DOUBLE_EQ(all_reduce(8, 1024, link), tree_all_reduce(8, 1024, link));  // short: the tree
+  for (const auto f : {ring_all_reduce, tree_all_reduce, reduce_scatter})
+    EXPECT_EQ(f(8e9, 1, link), 0);
   // Two nodes of four: inside, then a quarter over a quarter of the adapters, then inside.
   const Cluster two{8, 4, {100e9, 0}, {10e9, 0}};
   EXPECT_DOUBLE_EQ(all_reduce(8e9, two), 0.75 * 0.08 + 2 * 0.5 * 2e9 / 2.5e9 + 0.75 * 0.08);
@@ -49,7 +52,7 @@ TEST(PlanNetwork, AlphaBetaByHand) {
   EXPECT_DOUBLE_EQ(exchange(8, 1e9, two), 3e9 / 100e9 + 4e9 / 2.5e9);
   EXPECT_EQ(exchange(8, 1e9, Cluster{1, 4, {100e9, 0}, {10e9, 0}}), 0);
   EXPECT_EQ(exposed(5, 3, 1), 2);
-  EXPECT_EQ(exposed(2, 3, 1), 1);    // the last bucket has nothing to hide behind
+  EXPECT_EQ(exposed(2, 3, 1), 1);  // the last bucket has nothing to hide behind
   EXPECT_EQ(exposed(0.5, 3, 1), 0.5);
 }
 
@@ -60,20 +63,21 @@ TEST(PlanMemory, SumsByHand) {
   std::vector<Work> passes(2);
   passes[0].saved = 50, passes[0].scratch = 10;
   passes[1].saved = 40, passes[1].scratch = 30;  // together more
-  const MemoryParts p = memory_of(m, passes, PlanDtype::kFp16, false, 8);
+  const MemoryParts p = memory_of(m, passes, DType::kF16, false, 8);
   EXPECT_EQ(p.states(), 2 * 1000 + 4 * 1000 + 4 * 600 + 8 * 600);
   EXPECT_EQ(p.activations + p.scratch, 70);
   EXPECT_EQ(p.total(), p.states() + 70 + 1.5 * kGiB);
-  const MemoryParts z = memory_of(m, passes, PlanDtype::kFp16, true, 8);
+  const MemoryParts z = memory_of(m, passes, DType::kF16, true, 8);
   EXPECT_EQ(z.states(), 2 * 1000 + 500 + 4 * 600 + 600);
-  EXPECT_EQ(memory_of(m, passes, PlanDtype::kF32, false, 8).states(), 4 * 1000 + 4 * 600 + 8 * 600);
+  EXPECT_EQ(memory_of(m, passes, DType::kF32, false, 8).states(), 4 * 1000 + 4 * 600 + 8 * 600);
   m.implementation = Implementation::kOfficial;  // and DDP's buckets
-  EXPECT_EQ(memory_of(m, passes, PlanDtype::kFp16, false, 8).states(), p.states() + 4 * 600);
+  EXPECT_EQ(memory_of(m, passes, DType::kF16, false, 8).states(), p.states() + 4 * 600);
 }
 
 TEST(PlanRates, TimesByHand) {
   Rates r;
-  r.gemm = 10, r.attention_forward = 2, r.attention_backward = 5, r.stream_forward = 4, r.stream_backward = 2;
+  r.gemm = 10, r.attention_forward = 2, r.attention_backward = 5, r.stream_forward = 4,
+  r.stream_backward = 2;
   Gpu gpu;
   gpu.multiprocessors = 1;
   Work w;
@@ -87,7 +91,8 @@ TEST(PlanRates, TimesByHand) {
   EXPECT_DOUBLE_EQ(t.streams, 2 + 3);
   EXPECT_DOUBLE_EQ(t.forward, product + 30 + 2);  // what is made again belongs to backward
   EXPECT_DOUBLE_EQ(t.backward, 2 * product + 30 + 3);
-  EXPECT_DOUBLE_EQ(occupancy(128, 128 * 10, 20), 0.7);  // 40 tiles of 64 fill it at their lower speed
+  EXPECT_DOUBLE_EQ(occupancy(128, 128 * 10, 20),
+                   0.7);  // 40 tiles of 64 fill it at their lower speed
   EXPECT_DOUBLE_EQ(occupancy(128, 128 * 16, 20), 0.8);
   EXPECT_DOUBLE_EQ(occupancy(1, 64, 20), 0.05);  // one tile either way
   EXPECT_EQ(occupancy(1 << 20, 768, 132), 1);
@@ -95,50 +100,75 @@ TEST(PlanRates, TimesByHand) {
 
 TEST(PlanRates, MeasuredTablesReplacePublishedFigures) {
   const std::string path = testing::TempDir() + "mome_plan_kernels.csv";
-  const auto write = [&](const std::string& rows) { std::ofstream(path) << "date,gpu,part,case,pass,dtype,ms,rate,unit\n" << rows; };
+  const auto write = [&](const std::string& rows) {
+    std::ofstream(path) << "date,gpu,part,case,pass,dtype,ms,rate,unit\n" << rows;
+  };
   const Gpu& h100 = gpu_named("h100");
   const std::string head = "2026-01-01,NVIDIA H100 80GB HBM3,";
-  write(head + "attention,dense 4096,forward,bf16,1,600,TFLOP/s\n" + head + "experts,dense R12608,forward,bf16,1,650,TFLOP/s\n" +
-        head + "attention,N197,forward,bf16,1,100,TFLOP/s\n" + head + "attention,N237,forward,bf16,1,150,TFLOP/s\n" + head +
-        "attention,N237,forward,bf16,1,160,TFLOP/s\n" + head + "attention,N237,backward,bf16,1,120,TFLOP/s\n" + head +
-        "norms,residual_norm R15168,forward,bf16,1,2500,GB/s\n" + head + "step,base pairs batch 64,step,bf16,1,900,pairs/s\n" +
+  write(head + "attention,dense 4096,forward,bf16,1,600,TFLOP/s\n" + head +
+        "experts,dense R12608,forward,bf16,1,650,TFLOP/s\n" + head +
+        "attention,N197,forward,bf16,1,100,TFLOP/s\n" + head +
+        "attention,N237,forward,bf16,1,150,TFLOP/s\n" + head +
+        "attention,N237,forward,bf16,1,160,TFLOP/s\n" + head +
+        "attention,N237,backward,bf16,1,120,TFLOP/s\n" + head +
+        "norms,residual_norm R15168,forward,bf16,1,2500,GB/s\n" + head +
+        "step,base pairs batch 64,step,bf16,1,900,pairs/s\n" +
         "2026-01-01,Tesla V100-SXM2-32GB,attention,dense 4096,forward,fp16,1,1,TFLOP/s\n");
-  const Rates r = measured_rates(path, h100, PlanDtype::kBf16, 237), published = published_rates(h100, PlanDtype::kBf16, Implementation::kMome);
+  const Rates r = measured_rates(path, h100, DType::kBF16, 237),
+              published = published_rates(h100, DType::kBF16, Implementation::kMome);
   EXPECT_EQ(r.gemm, 650e12);
   EXPECT_EQ(r.attention_forward, 160e12);  // the nearest length, the later row
   EXPECT_EQ(r.attention_backward, 120e12);
   EXPECT_EQ(r.stream_forward, 2500e9);
   EXPECT_EQ(r.stream_backward, published.stream_backward);
   EXPECT_NE(r.source.find(path), std::string::npos);
-  EXPECT_EQ(measured_rates(path, h100, PlanDtype::kBf16, 197).attention_forward, 100e12);
+  EXPECT_EQ(measured_rates(path, h100, DType::kBF16, 197).attention_forward, 100e12);
 
-  const auto error = [&](PlanDtype dtype) { return message_of([&] { measured_rates(path, h100, dtype, 237); }); };
-  EXPECT_NE(error(PlanDtype::kFp16).find("no kernel of NVIDIA H100 80GB HBM3 in fp16; it has"), std::string::npos) << error(PlanDtype::kFp16);
+  const auto error = [&](DType dtype) {
+    return message_of([&] { measured_rates(path, h100, dtype, 237); });
+  };
+  EXPECT_NE(error(DType::kF16).find("no kernel of NVIDIA H100 80GB HBM3 in fp16; it has"),
+            std::string::npos)
+      << error(DType::kF16);
   write(head + "attention,N197,forward,bf16,1,fast,TFLOP/s\n");
-  EXPECT_NE(error(PlanDtype::kBf16).find("line 2: rate \"fast\""), std::string::npos) << error(PlanDtype::kBf16);
+  EXPECT_NE(error(DType::kBF16).find("line 2: rate \"fast\""), std::string::npos)
+      << error(DType::kBF16);
   write(head + "attention\n");
-  EXPECT_NE(error(PlanDtype::kBf16).find("line 2: 3 fields, expected 9"), std::string::npos) << error(PlanDtype::kBf16);
+  EXPECT_NE(error(DType::kBF16).find("line 2: 3 fields, expected 9"), std::string::npos)
+      << error(DType::kBF16);
   std::ofstream(path) << "a,b\n";
-  EXPECT_NE(error(PlanDtype::kBf16).find("line 1: no column \"gpu\""), std::string::npos) << error(PlanDtype::kBf16);
+  EXPECT_NE(error(DType::kBF16).find("line 1: no column \"gpu\""), std::string::npos)
+      << error(DType::kBF16);
   std::filesystem::remove(path);
-  EXPECT_NE(error(PlanDtype::kBf16).find("cannot be read"), std::string::npos);
+  EXPECT_NE(error(DType::kBF16).find("cannot be read"), std::string::npos);
 }
 
 TEST(PlanMachines, NamesAndPeaks) {
   EXPECT_EQ(gpu_named("V100").name, "v100-32");
-  EXPECT_EQ(peak_flops(gpu_named("a100"), PlanDtype::kBf16), 312e12);
-  EXPECT_EQ(peak_flops(gpu_named("v100"), PlanDtype::kBf16), 0);
+  EXPECT_EQ(peak_flops(gpu_named("a100"), DType::kBF16), 312e12);
+  EXPECT_EQ(peak_flops(gpu_named("v100"), DType::kBF16), 0);
   const std::string known = message_of([] { gpu_named("k80"); });
   for (const Gpu& g : known_gpus()) EXPECT_NE(known.find(g.name), std::string::npos) << known;
   ASSERT_NE(gpu_of_device("NVIDIA H100 80GB HBM3"), nullptr);
   EXPECT_EQ(gpu_of_device("NVIDIA H100 80GB HBM3")->name, "h100");
   // Other boards have other peaks: none is better than a wrong one.
-  for (const char* other : {"NVIDIA H100 PCIe", "NVIDIA H200 NVL", "NVIDIA GeForce RTX 3090 Ti", "Tesla V100-PCIE-16GB", ""})
+  for (const char* other : {"NVIDIA H100 PCIe", "NVIDIA H200 NVL", "NVIDIA GeForce RTX 3090 Ti",
+                            "Tesla V100-PCIE-16GB", ""})
     EXPECT_EQ(gpu_of_device(other), nullptr) << other;
 }
 
+TEST(PlanMachines, AnUnknownDeviceHasNoPeak) {
+  const std::optional<Peak> peak = device_peak("NVIDIA H100 80GB HBM3", DType::kBF16);
+  ASSERT_TRUE(peak);
+  EXPECT_EQ(peak->flops, 989e12);
+  EXPECT_EQ(peak->name, "989 TFLOP/s bf16 of h100");
+  EXPECT_FALSE(device_peak("NVIDIA H100 PCIe", DType::kBF16));
+  EXPECT_FALSE(device_peak("Tesla V100-SXM2-32GB", DType::kBF16));  // it has none
+}
+
 TEST(PlanOfficial, FlopsAreThePublishedOnes) {
-  // 221 and 764 GFLOP a pair forward, counted in the official code by a profiler; attention's backward counts twice its forward in both.
+  // 221 and 764 GFLOP a pair forward, counted in the official code by a profiler; attention's
+  // backward counts twice its forward in both.
   const std::pair<const char*, double> pairs[] = {{"vlmo-base", 663e9}, {"vlmo-large", 2293e9}};
   for (const auto& [name, flops] : pairs) {
     double total = 0;
@@ -169,7 +199,8 @@ TEST(PlanOfficial, TheWallShareComesFromOtherRuns) {
     const StepPlan p = plan_step(setup_of(run));
     const StepTime& t = p.time;
     const double communication = t.gradients + t.contrast;
-    logs += std::log((t.total() - communication - t.outside) / (run.days * 86400 / double(run.steps) - communication));
+    logs += std::log((t.total() - communication - t.outside) /
+                     (run.days * 86400 / double(run.steps) - communication));
     ++runs;
   }
   EXPECT_EQ(runs, 3);
@@ -184,7 +215,8 @@ TEST(PlanStep, GrowsWithWhatItShould) {
     return plan_step(s);
   };
   EXPECT_LT(plan_step(ours(128)).step_s(), base.step_s());
-  EXPECT_GT(plan_step(ours(128)).step_s(), base.step_s() / 2);  // nothing scales better than perfectly
+  EXPECT_GT(plan_step(ours(128)).step_s(),
+            base.step_s() / 2);  // nothing scales better than perfectly
   EXPECT_LT(plan_step(ours(64, "h100")).step_s(), base.step_s());
   EXPECT_GT(with([](PlanSetup& s) { s.batch = 2048; }).step_s(), base.step_s());
   EXPECT_NEAR(with([](PlanSetup& s) { s.batch = 2048; }).flops, 2 * base.flops, 0.01 * base.flops);
@@ -207,8 +239,10 @@ TEST(PlanStep, GrowsWithWhatItShould) {
   const StepPlan parts = with([](PlanSetup& s) { s.micro_batch = 4; });
   EXPECT_LT(parts.memory.activations, 0.3 * base.memory.activations);
   EXPECT_GT(parts.step_s(), base.step_s());  // contrast's features are made twice
-  EXPECT_NEAR(base.step_s(), base.time.products + base.time.attention + base.time.streams + base.time.optimizer + base.time.launches + base.time.outside +
-                                 base.time.gradients + base.time.contrast, 1e-12);
+  EXPECT_NEAR(base.step_s(),
+              base.time.products + base.time.attention + base.time.streams + base.time.optimizer +
+                  base.time.launches + base.time.outside + base.time.gradients + base.time.contrast,
+              1e-12);
 }
 
 TEST(PlanStep, MicroBatchesAreTheLargestThatFit) {
@@ -225,15 +259,24 @@ TEST(PlanStep, MicroBatchesAreTheLargestThatFit) {
 TEST(PlanStep, ImpossibleSplitsAreNamed) {
   PlanSetup s = ours(64);
   s.batch = 1000;
-  EXPECT_EQ(message_of([&] { plan_step(s); }), "--batch 1000: does not divide among 64 GPUs (15.62 samples each); 960 and 1024 do");
+  EXPECT_EQ(message_of([&] { plan_step(s); }),
+            "--batch 1000: does not divide among 64 GPUs (15.62 samples each); 960 and 1024 do");
   s.batch = 32;
-  EXPECT_NE(message_of([&] { plan_step(s); }).find("fewer samples than the 64 GPUs"), std::string::npos);
-  EXPECT_NE(message_of([] { plan_step(ours(12)); }).find("--gpus 12: not a multiple of the 8 GPUs of a node"), std::string::npos);
+  EXPECT_NE(message_of([&] { plan_step(s); }).find("fewer samples than the 64 GPUs"),
+            std::string::npos);
+  EXPECT_NE(message_of([] {
+              plan_step(ours(12));
+            }).find("--gpus 12: not a multiple of the 8 GPUs of a node"),
+            std::string::npos);
   s = ours(64);
   s.micro_batch = 5;
   EXPECT_NE(message_of([&] { plan_step(s); }).find("--micro-batch 5"), std::string::npos);
-  EXPECT_NE(message_of([] { published_rates(gpu_named("v100"), PlanDtype::kBf16, Implementation::kMome); }).find("fp16 is for it"), std::string::npos);
-  EXPECT_NE(message_of([] { official_model("vlmo-huge", {}); }).find("known are vlmo-base"), std::string::npos);
+  EXPECT_NE(message_of([] {
+              published_rates(gpu_named("v100"), DType::kBF16, Implementation::kMome);
+            }).find("fp16 is for it"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { official_model("vlmo-huge", {}); }).find("known are vlmo-base"),
+            std::string::npos);
 }
 
 TEST(PlanScaling, BreaksWhereItSays) {
@@ -243,7 +286,8 @@ TEST(PlanScaling, BreaksWhereItSays) {
   EXPECT_EQ(scaling.points.front().efficiency, 1);
   for (size_t i = 1; i < scaling.points.size(); ++i) {
     EXPECT_LE(scaling.points[i].efficiency, scaling.points[i - 1].efficiency + 0.05);
-    EXPECT_EQ(scaling.points[i].efficiency < 0.5, scaling.breaks_at > 0 && scaling.points[i].step.gpus >= scaling.breaks_at);
+    EXPECT_EQ(scaling.points[i].efficiency<0.5, scaling.breaks_at> 0 &&
+              scaling.points[i].step.gpus >= scaling.breaks_at);
   }
   ASSERT_GT(scaling.breaks_at, 64);
   EXPECT_FALSE(scaling.why.empty());

@@ -51,7 +51,8 @@ TEST(Outliers, ASpikeStandsOut) {
 
 TEST(Outliers, NonFiniteValuesDoNotJoin) {
   OutlierDetector with(4), without(4);
-  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
   for (int i = 0; i < 20; ++i) {
     for (const double bad : {nan, infinity, -infinity}) EXPECT_FALSE(with.add(bad));
     const double value = i % 3;

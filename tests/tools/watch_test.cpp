@@ -1,7 +1,7 @@
-// `mome watch` on made-up runs: what it draws, that it follows and ends, and what it says of bad folders.
-#include <pty.h>
-
+// `mome watch` on made-up runs: what it draws, that it follows and ends, and what it says of bad
+// folders.
 #include <fmt/format.h>
+#include <pty.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,9 +19,12 @@ class Watch : public ProgramTest {
  protected:
   void append(const std::string& line) { std::ofstream(path("log.jsonl"), std::ios::app) << line; }
   void entry(const std::string& stage, int step, double loss, const std::string& more = "") {
-    append(fmt::format("{{\"step\":{},\"stage\":\"{}\",\"stage_step\":{},\"loss\":{}{}}}\n", step, stage, step, loss, more));
+    append(fmt::format("{{\"step\":{},\"stage\":\"{}\",\"stage_step\":{},\"loss\":{}{}}}\n", step,
+                       stage, step, loss, more));
   }
-  Result once(const std::string& width = "60") { return mome({"watch", folder_, "--once", "--width", width}); }
+  Result once(const std::string& width = "60") {
+    return mome({"watch", folder_, "--once", "--width", width});
+  }
   static int columns(const std::string& text) {
     return int(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
   }
@@ -46,12 +49,17 @@ class Watch : public ProgramTest {
 TEST_F(Watch, DrawsEveryStageAndTheLatestFigures) {
   for (int i = 0; i < 300; ++i) entry("image", i, 2 - i / 200.0);
   for (int i = 0; i < 100; ++i)
-    entry("pairs", i, 7 * std::exp(-i / 30.0), fmt::format(",\"itc\":{},\"lr\":0.0002,\"grad_norm\":0.75,\"samples_per_s\":61.8,\"mfu\":0.412,\"input_wait\":0.003,"
-                                                          "\"comm_wait\":0.0125,\"loss_scale\":65536,\"memory_mib\":2048,\"loss_z\":{}", 4 - i / 50.0, i == 50 ? 8.5 : 0.1));
+    entry("pairs", i, 7 * std::exp(-i / 30.0),
+          fmt::format(",\"itc\":{},\"lr\":0.0002,\"grad_norm\":0.75,\"samples_per_s\":61.8,\"mfu\":"
+                      "0.412,\"input_wait\":0.003,"
+                      "\"comm_wait\":0.0125,\"loss_scale\":65536,\"memory_mib\":2048,\"loss_z\":{}",
+                      4 - i / 50.0, i == 50 ? 8.5 : 0.1));
   const Result r = once();
   ASSERT_EQ(r.code, 0) << r.err;
-  for (const char* part : {"image, step 299: loss 0.505", "pairs, step 99: loss 0.258", "lr 0.0002", "grad norm 0.75", "samples/s 61.8", "MFU 41.2 %", "input wait 0.3 %",
-                           "communication wait 1.25 %", "loss scale 65536", "device memory 2 GiB", "1 outlier: step 50 (loss_z +8.5)", "itc █", "4 → 2.02"})
+  for (const char* part : {"image, step 299: loss 0.505", "pairs, step 99: loss 0.258", "lr 0.0002",
+                           "grad norm 0.75", "samples/s 61.8", "MFU 41.2 %", "input wait 0.3 %",
+                           "communication wait 1.25 %", "loss scale 65536", "device memory 2 GiB",
+                           "1 outlier: step 50 (loss_z +8.5)", "itc █", "4 → 2.02"})
     EXPECT_NE(r.out.find(part), std::string::npos) << part << "\n" << r.out;
   EXPECT_EQ(r.out.find('\x1b'), std::string::npos);
   for (const std::string& line : lines(r.out)) EXPECT_LE(columns(line), 60) << line;
@@ -128,7 +136,8 @@ TEST_F(Watch, ATerminalIsRedrawnInPlace) {
   waitpid(child, &status, 0);
   close(terminal);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  EXPECT_NE(seen.find("\x1b[10A\r\x1b[J"), std::string::npos) << seen;  // a title, eight rows, the steps
+  EXPECT_NE(seen.find("\x1b[10A\r\x1b[J"), std::string::npos)
+      << seen;  // a title, eight rows, the steps
 }
 
 TEST_F(Watch, BadFoldersAreNamed) {

@@ -17,17 +17,21 @@ struct StageCurves {
   const Curve* find(const std::string& name) const;
 };
 
-/// Reads a log of JSON lines, each with "stage" (text), "step" and numeric fields. Steps that a resumed run did again replace the
-/// earlier ones. A cut last line (the run was killed, or is just now writing it) is passed over; any other bad line throws Error.
+/// Reads a log of JSON lines, each with "stage" (text), "step" and numeric fields. Steps that a
+/// resumed run did again replace the earlier ones. A cut last line (the run was killed, or is just
+/// now writing it) is passed over; any other bad line throws Error.
 class LogReader {
  public:
   explicit LogReader(std::string file) : file_(std::move(file)) {}
-  /// Reads the lines that are new since the last call; true if there were any. A log that was cut (a resumed run) is read again
-  /// from its beginning. `whole`: a last line without its end counts as cut even if it reads well. Error if the file cannot be read.
+  /// Reads the lines that are new since the last call; true if there were any. A log that was cut
+  /// (a resumed run) is read again from its beginning. `whole`: a last line without its end counts
+  /// as cut even if it reads well. Error if the file cannot be read.
   bool read(bool whole = false);
   const std::vector<StageCurves>& stages() const { return stages_; }
   /// The stage of the last line; null before the first.
-  const StageCurves* current() const { return current_ < stages_.size() ? &stages_[current_] : nullptr; }
+  const StageCurves* current() const {
+    return current_ < stages_.size() ? &stages_[current_] : nullptr;
+  }
 
  private:
   bool add(const std::string& line);

@@ -47,7 +47,8 @@ std::vector<std::string> braille_chart(const Curve& curve, int width, int height
   const auto [low_at, high_at] = std::minmax_element(curve.y.begin(), curve.y.end());
   const double low = *low_at, high = *high_at;
   const std::string top = fmt::format("{:.4g}", high), bottom = fmt::format("{:.4g}", low);
-  const int label = int(std::max(top.size(), bottom.size())), cells = std::max(1, width - label - 2);
+  const int label = int(std::max(top.size(), bottom.size())),
+            cells = std::max(1, width - label - 2);
   const int columns = 2 * cells, rows = 4 * height;
   // Dots of a character, column by column, top down (Unicode chapter 21, "Braille Patterns").
   constexpr uint8_t kDots[2][4] = {{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
@@ -66,31 +67,41 @@ std::vector<std::string> braille_chart(const Curve& curve, int width, int height
     };
     for (int y = row_of(s.high); y <= row_of(s.low); ++y) dot(x, y);
     const int mean = row_of(s.sum / s.count);
-    for (int between = before + 1; before >= 0 && between < x; ++between)  // joined where there are few points
-      dot(between, int(std::lround(before_row + double(mean - before_row) * (between - before) / (x - before))));
+    for (int between = before + 1; before >= 0 && between < x;
+         ++between)  // joined where there are few points
+      dot(between, int(std::lround(before_row +
+                                   double(mean - before_row) * (between - before) / (x - before))));
     before = x, before_row = mean;
   }
   std::vector<std::string> lines;
   for (int r = 0; r < height; ++r) {
-    std::string line = fmt::format("{:>{}} {}", r == 0 ? top : r == height - 1 ? bottom : "", label, utf8(r == 0 || r == height - 1 ? 0x2524 : 0x2502));
+    std::string line = fmt::format("{:>{}} {}",
+                                   r == 0            ? top
+                                   : r == height - 1 ? bottom
+                                                     : "",
+                                   label, utf8(r == 0 || r == height - 1 ? 0x2524 : 0x2502));
     for (int c = 0; c < cells; ++c) line += utf8(0x2800 + cell[size_t(r * cells + c)]);
     lines.push_back(line);
   }
-  const std::string from = fmt::format("{:.10g}", curve.x.front()), to = fmt::format("{:.10g}", curve.x.back());
+  const std::string from = fmt::format("{:.10g}", curve.x.front()),
+                    to = fmt::format("{:.10g}", curve.x.back());
   const int gap = cells - int(from.size()) - int(to.size());
-  lines.push_back(std::string(size_t(label + 2), ' ') + from + (gap > 0 && to != from ? std::string(size_t(gap), ' ') + to : ""));
+  lines.push_back(std::string(size_t(label + 2), ' ') + from +
+                  (gap > 0 && to != from ? std::string(size_t(gap), ' ') + to : ""));
   return lines;
 }
 
 std::string sparkline(const Curve& curve, int width) {
   MOME_CHECK(!curve.x.empty() && width >= 1);
-  const std::vector<Span> spans = spans_of(curve, int(std::min<size_t>(size_t(width), curve.x.size())));
+  const std::vector<Span> spans =
+      spans_of(curve, int(std::min<size_t>(size_t(width), curve.x.size())));
   std::vector<double> means;
   for (const Span& s : spans) means.push_back(s.count ? s.sum / s.count : means.back());
   const auto [low_at, high_at] = std::minmax_element(means.begin(), means.end());
   const double low = *low_at, high = *high_at;
   std::string line;
-  for (const double mean : means) line += utf8(0x2581 + uint32_t(high > low ? std::lround((mean - low) / (high - low) * 7) : 3));
+  for (const double mean : means)
+    line += utf8(0x2581 + uint32_t(high > low ? std::lround((mean - low) / (high - low) * 7) : 3));
   return line;
 }
 
