@@ -206,16 +206,15 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
     // kernels/bias_gelu).
     double forward = here * (2 * 4 * d + 2 * f) * bytes,
            backward = here * (2 * 6 * d + 5 * f) * bytes;
-    if (l == 0 || l == first_upper) {  // rows spread out: q, k, v and x are read and written
+    // A float matrix a head, for all sequences.
+    const double side = (rows.images > 0 ? double(c.patches() + 1) : 0) +
+                        (stage == Stage::kImage ? 0 : double(c.text_length));
+    const double bias_matrix = double(c.heads) * side * side * 4;
+    if (c.positions == "relative") forward += bias_matrix, backward += 2 * bias_matrix;
+    const bool spreads = projected != full;  // then q, k, v and x are read and written again
+    if (spreads) {
       forward += 8 * d * full * bytes;
       backward += 8 * d * full * bytes;
-    }
-    if (c.positions == "relative") {  // a float matrix a head, for all sequences
-      const double side = (rows.images > 0 ? double(c.patches() + 1) : 0) +
-                          (stage == Stage::kImage ? 0 : double(c.text_length));
-      const double matrix = double(c.heads) * side * side * 4;
-      forward += matrix, backward += 2 * matrix;
-      w.saved += matrix;
     }
     if (recompute == Recompute::kExperts) w.gemms.push_back({here, d, f, 1, false, false, true});
     if (recompute == Recompute::kBlocks) {
@@ -232,14 +231,19 @@ Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double
     const double kept = recompute == Recompute::kBlocks    ? 2
                         : recompute == Recompute::kExperts ? 10
                                                            : 10 + f / d;
-    w.saved += here * (kept * d * bytes + 4 * double(c.heads)) +
-               (last && here < full ? 2 * d * full * bytes : 0);
+    // Floats: attention's log-sums, two norms' means and deviations, two scales of drop path.
+    double saved = here * (kept * d * bytes + 4 * (double(c.heads) + 6));
+    if (last && here < full) saved += 2 * d * full * bytes;  // k and v
+    // q, k, v before they spread, x behind it, and with pruned queries the norm too.
+    if (spreads) saved += (3 * projected + (last && here < full ? 2 : 1) * full) * d * bytes;
+    if (c.positions == "relative") saved += bias_matrix;
     // Backward holds an expert's gradients and those of q, k, v at most; what is made again, of one
-    // block.
+    // block. By then the blocks above are given back.
     const double again = recompute == Recompute::kBlocks    ? 14 * d
                          : recompute == Recompute::kExperts ? f
                                                             : 0;
-    w.scratch = std::max(w.scratch, here * (2 * f + 4 * d + again) * bytes);
+    w.scratch = std::max(w.scratch - saved, here * (2 * f + 4 * d + again) * bytes);
+    w.saved += saved;
   }
   w.saved += (rows.images * double(c.patches()) * 3.0 * double(c.patch * c.patch) +
               2 * rows.distinct * d) *
