@@ -47,7 +47,7 @@ double planned(const ModelConfig& c, Stage stage, const Batch& batch, bool recom
 // What a block more keeps is counted to a hundredth; what stands around the blocks (gathers, the
 // losses' own tensors, which block is in backward when most is held) to a tenth of six blocks.
 TEST(PlanMemory, WhatIsHeldIsTheArenas) {
-  const Batch batch = make_batch(8, 3);
+  const Batch batch = make_batch(16, 3);
   for (const Stage stage : {Stage::kImage, Stage::kText, Stage::kPairs})
     for (const bool recompute : {false, true}) {
       const double six = held(small(6), stage, batch, recompute),
