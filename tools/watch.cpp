@@ -211,8 +211,8 @@ void add_watch_command(CLI::App& app) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command->footer(
-      "Ctrl-C ends it; the run goes on. Into a file or a pipe it prints a line an entry of the log "
-      "instead.");
+      "Ctrl-C ends it; the run goes on. Into a file or a pipe it prints the newest entry of the log "
+      "at every look instead.");
   command->callback([o] { watch(*o); });
 }
 
