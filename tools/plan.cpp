@@ -107,7 +107,7 @@ PlanSetup setup_of(Options& o) {
     s.steps = int64_t(o.epochs * o.samples / double(s.batch));
   }
   if (s.steps < 1) throw UsageError("--steps is needed (or --epochs with --samples)");
-  s.rates = o.kernels.empty() ? published_rates(s.gpu, s.dtype, implementation)
+  s.rates = o.kernels.empty() ? published_rates(s.gpu, s.dtype, implementation, s.model.tokens)
                               : measured_rates(o.kernels, s.gpu, s.dtype, s.model.tokens);
   return s;
 }
@@ -227,7 +227,7 @@ void plan(Options o) {
   const StepPlan p = plan_step(s);
   if (!p.fits)
     fail(
-        "{} with {} samples at a time needs {:.1f} GiB on a GPU, and {} has {:.0f}: {:.1f} GiB too "
+        "{} with a micro-batch of {} needs {:.1f} GiB on a GPU, and {} has {:.0f}: {:.1f} GiB too "
         "much (states {:.1f}, activations {:.1f}, the rest {:.1f}){}",
         s.model.name, p.micro, p.memory.total() / kGiB, s.gpu.name, s.gpu.memory_gib,
         p.memory.total() / kGiB - s.gpu.memory_gib, p.memory.states() / kGiB,

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "runtime/core/error.h"
 #include "runtime/log/interrupt.h"
@@ -211,7 +212,8 @@ void add_watch_command(CLI::App& app) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command->footer(
-      "Ctrl-C ends it; the run goes on. Into a file or a pipe it prints the newest entry of the log "
+      "Ctrl-C ends it; the run goes on. Into a file or a pipe it prints the newest entry of the "
+      "log "
       "at every look instead.");
   command->callback([o] { watch(*o); });
 }

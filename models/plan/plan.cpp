@@ -194,7 +194,7 @@ PlanSetup setup_of(const PublishedRun& run) {
   o.dtype = run.dtype;
   s.model = official_model(run.model, o);
   s.gpu = gpu_named(run.gpu);
-  s.rates = published_rates(s.gpu, run.dtype, Implementation::kOfficial);
+  s.rates = published_rates(s.gpu, run.dtype, Implementation::kOfficial, s.model.tokens);
   s.dtype = run.dtype;
   s.gpus = run.gpus, s.batch = run.batch, s.steps = run.steps;
   return s;

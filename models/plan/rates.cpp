@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <span>
 
 #include "runtime/core/error.h"
 
@@ -26,21 +27,35 @@ double gemm_fraction(const Gpu& gpu, bool f32) {
 
 // Attention as matmul, softmax, matmul (PyTorch's eager form) at N = 197, d = 64 on V100: 9.7
 // TFLOP/s forward, 10.8 backward in 16 bits (xformers' tables). It is bound by the scores' traffic:
-// scaled by the memory's rate for other GPUs, half of it in f32.
+// scaled by the memory's rate for other GPUs, half of it in f32. Longer sequences do better in
+// xformers' tables (17 at 256); VLMo's code makes its scores and adds its bias in float, so that is
+// not granted.
 constexpr double kEagerForward = 9.7e12 / 900e9, kEagerBackward = 10.8e12 / 900e9;
 
-// Fused attention, the best published figure near ViT's lengths at d = 64: V100 19.3 forward
-// (CUTLASS, N = 197) and 10.8 backward (eager is the fastest there); A100 66 and 44
-// (FlashAttention, N = 197); H100 282 forward and 215 for both together (FlashAttention-2, N =
-// 512), which leaves 196 backward.
+// Fused attention at d = 64 without a bias, the best published figures (TFLOP/s, counted 4 and 10)
+// by length. V100: CUTLASS in xformers' tables, PyTorch's eager backward where that is faster.
+// A100: FlashAttention at 197; FlashAttention-2 at 512 and 1024 is given for both passes together
+// (132, 153), as H100's (215, 254) beside the forward pass (282, 306): a forward pass half as fast
+// again as backward, as at 197, where nothing else is known. Other GPUs: A100's, by their peak.
 struct Fused {
+  int64_t tokens;
   double forward, backward;
 };
-Fused fused_attention(const Gpu& gpu) {
-  if (gpu.name.starts_with("v")) return {19.3 * kTera, 10.8 * kTera};
-  if (gpu.name.starts_with("h")) return {282 * kTera, 196 * kTera};
-  const double scale = gpu.tensor_flops / (312 * kTera);
-  return {66 * kTera * scale, 44 * kTera * scale};
+constexpr Fused kV100[] = {
+    {128, 25.6, 14.5}, {197, 19.3, 10.8}, {256, 30.9, 18.2}, {512, 33.0, 19.9}, {1024, 34.9, 21.7}};
+constexpr Fused kA100[] = {{197, 66, 44}, {512, 179, 119}, {1024, 207, 138}};
+constexpr Fused kH100[] = {{512, 282, 196}, {1024, 306, 238}};
+
+Fused fused_attention(const Gpu& gpu, int64_t tokens) {
+  const std::span<const Fused> table = gpu.name.starts_with("v")   ? std::span<const Fused>(kV100)
+                                       : gpu.name.starts_with("h") ? std::span<const Fused>(kH100)
+                                                                   : std::span<const Fused>(kA100);
+  const Fused& nearest =
+      *std::min_element(table.begin(), table.end(), [&](const Fused& a, const Fused& b) {
+        return std::abs(a.tokens - tokens) < std::abs(b.tokens - tokens);
+      });
+  const double scale = kTera * (gpu.name.starts_with("rtx") ? gpu.tensor_flops / (312 * kTera) : 1);
+  return {nearest.tokens, nearest.forward * scale, nearest.backward * scale};
 }
 
 // Norms and activations over the memory's peak: 81 % forward, 75 % backward (apex FastLayerNorm on
@@ -66,7 +81,7 @@ std::vector<std::string> fields_of(const std::string& line) {
 
 }  // namespace
 
-Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation) {
+Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation, int64_t tokens) {
   const bool official = implementation == Implementation::kOfficial, f32 = dtype == DType::kF32;
   double peak = peak_flops(gpu, dtype);
   if (peak == 0)
@@ -88,7 +103,7 @@ Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation
         "it",
         100 * (1 - r.wall_share));
   } else {
-    const Fused fused = fused_attention(gpu);
+    const Fused fused = fused_attention(gpu, tokens);
     // Without tensor cores attention runs as fast as the products around it at most.
     r.attention_forward = f32 ? std::min(fused.forward, r.gemm) : fused.forward;
     r.attention_backward = f32 ? std::min(fused.backward, r.gemm) : fused.backward;
@@ -101,7 +116,7 @@ Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation
 }
 
 Rates measured_rates(const std::string& csv, const Gpu& gpu, DType dtype, int64_t tokens) {
-  Rates r = published_rates(gpu, dtype, Implementation::kMome);
+  Rates r = published_rates(gpu, dtype, Implementation::kMome, tokens);
   std::ifstream in(csv);
   if (!in) fail("{}: cannot be read; expected a kernel table of tools/gpu_check.sh", csv);
   std::string line;

@@ -32,8 +32,9 @@ struct Rates {
 /// has 0.6).
 inline constexpr double kPublishedWallShare = 0.39;
 
-/// Figures of the GPU's generation. UsageError if the GPU has no such products (bf16 on V100).
-Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation);
+/// Figures of the GPU's generation; `tokens` of the longest sequence. UsageError if the GPU has no
+/// such products (bf16 on V100).
+Rates published_rates(const Gpu& gpu, DType dtype, Implementation implementation, int64_t tokens);
 
 /// The same with what a CSV of tools/gpu_check.sh (bench/gpu/table.py) measured on this GPU in this
 /// dtype in place of published figures: dense products, attention (its case of the nearest length),

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "runtime/core/error.h"
 
@@ -20,7 +21,7 @@ PlanSetup ours(int64_t gpus = 64, const char* gpu = "v100-32", ShapeOptions o = 
   s.gpu = gpu_named(gpu);
   s.dtype = o.dtype;
   s.model = engine_model("vlmo-base", vlmo_config("vlmo-base", o), o);
-  s.rates = published_rates(s.gpu, s.dtype, Implementation::kMome);
+  s.rates = published_rates(s.gpu, s.dtype, Implementation::kMome, s.model.tokens);
   s.gpus = gpus, s.batch = 1024, s.steps = 200000;
   return s;
 }
@@ -98,6 +99,21 @@ TEST(PlanRates, TimesByHand) {
   EXPECT_EQ(occupancy(1 << 20, 768, 132), 1);
 }
 
+// 14 units of work at the two rates take as long as at the rate that is published for both
+// together.
+TEST(PlanRates, AttentionOfBothPassesIsThePublishedOne) {
+  const auto together = [](const char* gpu, int64_t tokens) {
+    const Rates r = published_rates(gpu_named(gpu), DType::kBF16, Implementation::kMome, tokens);
+    return 14 / (4 / r.attention_forward + 10 / r.attention_backward) * 1e-12;
+  };
+  EXPECT_NEAR(together("a100", 577), 132, 1);
+  EXPECT_NEAR(together("a100", 941), 153, 1);
+  EXPECT_NEAR(together("h100", 237), 215, 1);
+  EXPECT_NEAR(together("h100", 901), 254, 1);
+  const Rates v100 = published_rates(gpu_named("v100"), DType::kF16, Implementation::kMome, 197);
+  EXPECT_EQ(v100.attention_forward, 19.3e12);
+}
+
 TEST(PlanRates, MeasuredTablesReplacePublishedFigures) {
   const std::string path = testing::TempDir() + "mome_plan_kernels.csv";
   const auto write = [&](const std::string& rows) {
@@ -115,7 +131,7 @@ TEST(PlanRates, MeasuredTablesReplacePublishedFigures) {
         "step,base pairs batch 64,step,bf16,1,900,pairs/s\n" +
         "2026-01-01,Tesla V100-SXM2-32GB,attention,dense 4096,forward,fp16,1,1,TFLOP/s\n");
   const Rates r = measured_rates(path, h100, DType::kBF16, 237),
-              published = published_rates(h100, DType::kBF16, Implementation::kMome);
+              published = published_rates(h100, DType::kBF16, Implementation::kMome, 237);
   EXPECT_EQ(r.gemm, 650e12);
   EXPECT_EQ(r.attention_forward, 160e12);  // the nearest length, the later row
   EXPECT_EQ(r.attention_backward, 120e12);
@@ -272,7 +288,7 @@ TEST(PlanStep, ImpossibleSplitsAreNamed) {
   s.micro_batch = 5;
   EXPECT_NE(message_of([&] { plan_step(s); }).find("--micro-batch 5"), std::string::npos);
   EXPECT_NE(message_of([] {
-              published_rates(gpu_named("v100"), DType::kBF16, Implementation::kMome);
+              published_rates(gpu_named("v100"), DType::kBF16, Implementation::kMome, 197);
             }).find("fp16 is for it"),
             std::string::npos);
   EXPECT_NE(message_of([] { official_model("vlmo-huge", {}); }).find("known are vlmo-base"),
