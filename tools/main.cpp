@@ -39,6 +39,8 @@ int run(int argc, char** argv) {
   mome::add_convert_command(app);
   mome::add_bench_command(app);
   mome::add_report_command(app);
+  mome::add_watch_command(app);
+  mome::add_plan_command(app);
   try {
     app.parse(argc, argv);
     // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".
