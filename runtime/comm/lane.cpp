@@ -10,7 +10,8 @@ double since(Clock::time_point begin) { return std::chrono::duration<double>(Clo
 }  // namespace
 
 Lane::Lane(Communicator& communicator)
-    : communicator_(communicator.duplicate()), threaded_(communicator.device().is_host()) {
+    : original_(communicator),
+      communicator_(communicator.duplicate()), threaded_(communicator.device().is_host()) {
   if (threaded_) thread_ = std::thread([this] { work(); });
 }
 
@@ -40,7 +41,7 @@ void Lane::wait(uint64_t ticket) {
   if (!threaded_) return communicator_->join();
   const auto begin = Clock::now();
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return error_ || done_ >= ticket; });
+  original_.waiting([&] { changed_.wait(lock, [&] { return error_ || done_ >= ticket; }); });
   seconds_.waited += since(begin);
   if (error_) std::rethrow_exception(error_);
 }

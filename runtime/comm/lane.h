@@ -41,6 +41,7 @@ class Lane {
  private:
   void work();
 
+  Communicator& original_;
   std::unique_ptr<Communicator> communicator_;
   const bool threaded_;
   std::mutex mutex_;
