@@ -82,7 +82,7 @@ TEST_F(Watch, ALineIsALine) {
 TEST_F(Watch, FollowsUntilTheRunEnds) {
   entry("image", 0, 3);
   const std::string out = path("out");
-  const pid_t child = start({"watch", folder_, "--every", "0.05", "--idle", "0.3"}, out);
+  const pid_t child = start({"watch", folder_, "--every", "0.05", "--idle", "0.8"}, out);
   wait_for(out, "image step 0  loss 3");
   append("{\"step\":1,\"stage\":\"image\",\"lo");  // not whole yet
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -91,7 +91,7 @@ TEST_F(Watch, FollowsUntilTheRunEnds) {
   std::ofstream(path("image.safetensors")) << "x";
   entry("pairs", 0, 9);  // the next stage has begun: the first one's checkpoint ends nothing
   wait_for(out, "pairs step 0  loss 9");
-  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
   // A resumed run cuts its log and goes on.
   std::ofstream(path("log.jsonl")) << "";
   entry("image", 0, 4);
