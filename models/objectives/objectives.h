@@ -61,6 +61,8 @@ void check_objective(const PairStageConfig& stage);
 /// and masked words side by side, then all matching sequences. `fuse`: matching and masked words take part.
 Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
                   const StepContext& context);
+/// Pairs of this rank's batch that matching and masked words see. Error where the recipe's number does not split over ranks.
+int64_t fused_pairs(const PairStageConfig& stage, const Batch& batch, bool fuse, int64_t ranks);
 /// Hard negatives: an image for text b, a text for image b; -1: none could be drawn.
 struct Negatives {
   std::vector<int32_t> image, text;

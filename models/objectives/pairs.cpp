@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "models/objectives/pair_parts.h"
 #include "runtime/text/masking.h"
 
@@ -76,12 +78,15 @@ Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairIn
   return metrics;
 }
 
+int64_t fused_pairs(const PairStageConfig& stage, const Batch& batch, bool fuse, int64_t ranks) {
+  if (stage.fusion_pairs % ranks != 0) fail("recipe: stages.pairs.fusion_pairs: {} cannot be split over {} ranks", stage.fusion_pairs, ranks);
+  if (!fuse) return 0;
+  return stage.fusion_pairs > 0 ? std::min<int64_t>(stage.fusion_pairs / ranks, batch.size) : batch.size;
+}
+
 Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
                   const StepContext& context) {
-  // Every rank fuses as many of its pairs.
-  const int64_t ranks = context.ranks ? context.ranks->size() : 1;
-  if (stage.fusion_pairs % ranks != 0) fail("recipe: stages.pairs.fusion_pairs: {} cannot be split over {} ranks", stage.fusion_pairs, ranks);
-  const int64_t fused = !fuse ? 0 : stage.fusion_pairs > 0 ? std::min<int64_t>(stage.fusion_pairs / ranks, batch.size) : batch.size;
+  const int64_t fused = fused_pairs(stage, batch, fuse, context.ranks ? context.ranks->size() : 1);
   const int64_t first = first_sample(context, batch.size);
   PairInputs inputs;
   inputs.batch = &batch;

@@ -89,6 +89,32 @@ void GradientSync::gather_values() {
   gathering_ = true;
 }
 
+std::vector<ArenaRange> GradientSync::shard() const {
+  std::vector<ArenaRange> ranges = owned_;
+  if (communicator_.rank() == 0) {
+    int64_t end = 0;
+    for (const Bucket& b : buckets_) {
+      if (b.begin > end) ranges.push_back({end, b.begin});
+      end = b.end;
+    }
+    if (end < parameters_.count()) ranges.push_back({end, parameters_.count()});
+  }
+  std::sort(ranges.begin(), ranges.end(), [](const ArenaRange& a, const ArenaRange& b) { return a.begin < b.begin; });
+  for (ArenaRange& r : ranges) r.end = std::min(r.end, parameters_.count());
+  std::erase_if(ranges, [](const ArenaRange& r) { return r.begin >= r.end; });
+  return ranges;
+}
+
+void GradientSync::gather(void* arena) {
+  MOME_CHECK(options_.shard);
+  const size_t size = size_of(parameters_.dtype());
+  for (const Bucket& b : buckets_) {
+    char* data = static_cast<char*>(arena) + size_t(b.begin) * size;
+    const size_t share = size_t(b.end - b.begin) / size_t(communicator_.size()) * size;
+    communicator_.all_gather(data + size_t(communicator_.rank()) * share, data, share);
+  }
+}
+
 void GradientSync::receive(Bucket& b) {
   if (!b.pending) return;
   lane_.wait(b.gathered);

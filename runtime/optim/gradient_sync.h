@@ -41,6 +41,10 @@ class GradientSync {
   /// What this rank steps: all trained ranges, or its shards of them.
   const std::vector<ArenaRange>& owned() const { return owned_; }
   bool sharded() const { return options_.shard; }
+  /// Sharded: a partition of all elements over ranks, ascending: owned(), and on rank 0 what is not in any bucket.
+  std::vector<ArenaRange> shard() const;
+  /// Sharded: of an arena of the parameters' (the moving average), every rank's owned elements go to all.
+  void gather(void* arena);
   Communicator& communicator() const { return communicator_; }
   /// Sharded: after the step of the shards, their values go to all ranks. They are there for tapes at once, for others after
   /// settle().
