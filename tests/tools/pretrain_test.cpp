@@ -164,23 +164,29 @@ TEST_F(PretrainTest, BrokenPicturesAreSkippedUpToALimit) {
 }
 
 TEST_F(PretrainTest, ARunWhoseGradientsStayBrokenStopsAtItsLastGoodStep) {
-  const std::vector<std::string> c = command("storm", {"--stage", "image", "--set", "stages.image.steps=200", "--set", "stages.image.learning_rate=1e30",
-                                                       "--set", "save_every=20"});
-  const Result r = mome(c);
-  EXPECT_EQ(r.code, 1);
-  EXPECT_NE(r.err.find("the gradients of 50 steps in a row, "), std::string::npos) << r.err;
-  // The points that were saved in the storm are gone; the one that is left has the step that the message names.
-  std::vector<std::string> files;
-  for (const auto& e : fs::directory_iterator(path("storm/image"))) files.push_back(e.path().filename());
-  std::sort(files.begin(), files.end());
-  ASSERT_EQ(files.size(), 2u);
-  EXPECT_NE(r.err.find("storm/image/" + files[0] + " holds the model"), std::string::npos) << r.err << files[0];
-  const int64_t good = std::atoll(files[0].c_str() + 5);
-  EXPECT_NE(r.err.find(fmt::format("step {}: the gradient is not finite", good)), std::string::npos) << r.err;
-  const Result again = mome(c);  // goes on from there, and finds the same
-  EXPECT_EQ(again.code, 1);
-  EXPECT_NE(again.err.find(fmt::format("going on at step {} of 200", good)), std::string::npos) << again.err;
-  EXPECT_NE(again.err.find(fmt::format("50 steps in a row, {} to {}", good, good + 49)), std::string::npos) << again.err;
+  for (const auto& [after, in_a_row] : {std::pair("0", 50), {"10", 10}}) {
+    const std::string output = fmt::format("storm{}", after);
+    const std::vector<std::string> c = command(output, {"--stage", "image", "--set", "stages.image.steps=200", "--set", "stages.image.learning_rate=1e30",
+                                                        "--set", "save_every=20", "--set", std::string("rollback_after=") + after});
+    const Result r = mome(c);
+    EXPECT_EQ(r.code, 1);
+    EXPECT_NE(r.err.find(fmt::format("the gradients of {} steps in a row, ", in_a_row)), std::string::npos) << r.err;
+    // It went back to the start three times, on with other batches; they are not what is wrong.
+    for (int i = 1; i <= 3; ++i)
+      EXPECT_EQ(r.err.find(fmt::format("(rollback {} of 3)", i)) != std::string::npos, in_a_row == 10) << r.err;
+    // Nothing was saved in the storm; the one point that there is has the step that the message names.
+    std::vector<std::string> files;
+    for (const auto& e : fs::directory_iterator(path(output + "/image"))) files.push_back(e.path().filename());
+    std::sort(files.begin(), files.end());
+    ASSERT_EQ(files.size(), 2u);
+    EXPECT_NE(r.err.find(output + "/image/" + files[0] + " holds the model"), std::string::npos) << r.err << files[0];
+    const int64_t good = std::atoll(files[0].c_str() + 5);
+    EXPECT_NE(r.err.find(fmt::format("step {}: the ", good)), std::string::npos) << r.err;
+    const Result again = mome(c);  // goes on from there, and finds the same
+    EXPECT_EQ(again.code, 1);
+    EXPECT_NE(again.err.find(fmt::format("going on at step {} of 200", good)), std::string::npos) << again.err;
+    EXPECT_NE(again.err.find(fmt::format("{} steps in a row, {} to {}", in_a_row, good, good + in_a_row - 1)), std::string::npos) << again.err;
+  }
 }
 
 TEST_F(PretrainTest, AFullDiskLeavesTheLastCheckpointWhole) {
@@ -196,6 +202,7 @@ TEST_F(PretrainTest, AFullDiskLeavesTheLastCheckpointWhole) {
   setrlimit(RLIMIT_FSIZE, &old);
   EXPECT_EQ(r.code, 1);
   EXPECT_NE(r.err.find("step-00000002"), std::string::npos) << r.err;
+  EXPECT_TRUE(fs::is_empty(path("run/text")));  // the writer in the background left nothing half done
   EXPECT_TRUE(read_file(path("run/image.safetensors")) == before);
   EXPECT_EQ(mome(command("run", {"--stage", "text"})).code, 0);  // room again: it goes on
 }
