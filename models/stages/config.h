@@ -151,6 +151,9 @@ struct RunConfig {
   std::string output = "runs/mome";
   int64_t seed = 1;
   int64_t log_every = 10, save_every = 200, evaluate_every = 0;
+  double save_minutes = 0;
+  int64_t keep = 2;
+  int64_t rollback_after = 10, rollbacks = 3;
   int64_t compute_threads = 0;
   std::string device = "cpu", dtype = "f32";
 };
@@ -159,7 +162,12 @@ void visit(V& v, RunConfig& c) {
   v("output", c.output, "folder of checkpoints and logs");
   v("seed", c.seed, "everything random follows from it");
   v("log_every", c.log_every, "steps between log lines");
-  v("save_every", c.save_every, "steps between checkpoints");
+  v("save_every", c.save_every, "steps between resume points; 0: none by steps");
+  v("save_minutes", c.save_minutes, "minutes between resume points; 0: none by time");
+  v("keep", c.keep, "resume points that are kept: the last so many (of those at multiples of save_every, and the newest)");
+  v("rollback_after", c.rollback_after, "so many steps in a row without a finite loss and gradient (with fp16: at the smallest loss scale), and the "
+                                        "run goes back to its last resume point and on with other batches; 0: never");
+  v("rollbacks", c.rollbacks, "so often without getting any further; then the run stops");
   v("evaluate_every", c.evaluate_every, "steps between checks on `val` (retrieval, or the task's figure); 0: at the end");
   v("compute_threads", c.compute_threads, "0: all cores");
   v("device", c.device, "\"cpu\", \"cuda\", \"cuda:N\", or \"simt\": the CUDA kernels interpreted on the CPU");

@@ -32,8 +32,10 @@ struct RunParts {
   std::optional<WordPiece> words;
   std::function<void(const std::string&)> note;
   const float* loss_scale = nullptr;  // on the device; null: 1
+  int64_t detour = 0;                 // batches that rollbacks left out (guard.h)
 
-  StepContext context(int64_t step) { return {arena, uint64_t(config.seed), uint64_t(step), true, loss_scale}; }
+  /// What a step draws at random is of step + detour, as its batch is: a run that went back does not draw the same again.
+  StepContext context(int64_t step) { return {arena, uint64_t(config.seed), uint64_t(step + detour), true, loss_scale}; }
   /// Loads the vocabulary; Error if it is not named or is not of the model's size.
   void load_words(const DataConfig& data, const ModelConfig& model);
   /// Opens a data set of the recipe and tells of its broken records; `key` says which for the message if it is not named.
@@ -56,15 +58,15 @@ struct Training {
   int64_t steps_before = 0;                         // in the same log: steps of earlier stages
   std::map<std::string, std::string> metadata = {};  // of the checkpoint; resume points must agree with it
   std::function<void(MomeModel&)> start = {};        // gives the parameters their values where there is no resume point
-  std::function<std::unique_ptr<TrainingWork>(int64_t first)> work = {};  // its batches begin at step `first`
+  std::function<std::unique_ptr<TrainingWork>(int64_t first)> work = {};  // its batches begin at that of step `first`
 };
 
 /// The checkpoint that a run ends with: OUTPUT/NAME.safetensors.
 std::string final_checkpoint(const RunConfig& config, const std::string& name);
 
 /// Goes on at the newest resume point, or starts. The model's rules (what is trained, decay, rates) are set. Writes
-/// OUTPUT/log.jsonl, OUTPUT/tensorboard/NAME, OUTPUT/NAME/step-N.* and the final checkpoint. Error after fifty steps in a row
-/// without a finite gradient.
+/// OUTPUT/log.jsonl, OUTPUT/tensorboard/NAME, OUTPUT/NAME/step-N.* (resume_point.h, saver.h) and the final checkpoint. Error where
+/// gradients stay without a finite value, whatever the rollbacks of the recipe (guard.h).
 Outcome train(RunParts& run, MomeModel& model, const Training& training);
 
 /// Errors naming the first impossible value.
@@ -78,6 +80,8 @@ std::string fingerprint(R recipe) {
   recipe.output.clear();
   recipe.device.clear();
   recipe.log_every = recipe.save_every = recipe.compute_threads = recipe.evaluate_every = 0;
+  recipe.save_minutes = 0;
+  recipe.keep = recipe.rollback_after = recipe.rollbacks = 0;
   recipe.data.threads = recipe.data.cache_mib = 0;
   return print_recipe(recipe);
 }
