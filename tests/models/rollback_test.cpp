@@ -15,6 +15,7 @@
 #include "runtime/io/atomic_file.h"
 #include "runtime/log/interrupt.h"
 #include "tests/runtime/data_files.h"
+#include "tests/runtime/timing_fields.h"
 
 namespace mome {
 namespace {
@@ -110,7 +111,7 @@ class Rollback : public testing::Test {
     std::ifstream in(folder_ / (name + "/log.jsonl"));
     for (std::string line; std::getline(in, line);) {
       lines.push_back(nlohmann::json::parse(line));
-      lines.back().erase("samples_per_s");
+      remove_timing(lines.back());
     }
     return lines;
   }

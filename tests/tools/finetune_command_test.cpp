@@ -10,6 +10,7 @@
 
 #include "runtime/image/png.h"
 #include "runtime/io/safetensors.h"
+#include "tests/runtime/timing_fields.h"
 #include "tests/tools/program.h"
 
 namespace mome {
@@ -135,7 +136,7 @@ batch = 6
     std::ifstream in(path(output) + "/log.jsonl");
     for (std::string line; std::getline(in, line);) {
       nlohmann::ordered_json j = nlohmann::ordered_json::parse(line);
-      j.erase("samples_per_s");
+      remove_timing(j);
       out += j.dump() + "\n";
     }
     return out;

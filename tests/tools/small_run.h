@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/image/png.h"
+#include "tests/runtime/timing_fields.h"
 #include "tests/tools/program.h"
 
 namespace mome {
@@ -80,7 +81,7 @@ average = 0.5
     std::ifstream in(path(output) + "/log.jsonl");
     for (std::string line; std::getline(in, line);) {
       nlohmann::ordered_json j = nlohmann::ordered_json::parse(line);
-      j.erase("samples_per_s");
+      remove_timing(j);
       out += j.dump() + "\n";
     }
     return out;
