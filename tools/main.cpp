@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
   mome::add_convert_command(app);
   mome::add_bench_command(app);
   mome::add_report_command(app);
+  app.require_subcommand(0, 1);  // what follows `launch` is the ranks' command line, not a second subcommand
   try {
     app.parse(argc, argv);
     // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".
