@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
   mome::add_report_command(app);
   mome::add_watch_command(app);
   mome::add_plan_command(app);
+  app.require_subcommand(0, 1);  // what follows `launch` is the ranks' command line, not a second subcommand
   try {
     app.parse(argc, argv);
     // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".

@@ -10,6 +10,8 @@
 //   died                at once (its connection closes without a goodbye)
 //   silent              20 s after the last heartbeat
 //   stands still        45 s after another rank began to wait for it
+// mpirun sends SIGTERM to all as soon as one rank is gone: a program that does not catch it
+// (runtime/log/interrupt.h) may end before its line is out.
 #pragma once
 #include <atomic>
 #include <functional>

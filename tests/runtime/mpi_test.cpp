@@ -102,7 +102,7 @@ TEST_F(Ranks, TooShortReceive) {
     comm.exchange(send, receive);
     ADD_FAILURE() << "8 bytes went into 5";
   } catch (const Error& error) {
-    expect_says(error.what(), "MPI_Waitall: MPI_ERR_TRUNCATE");
+    expect_says(error.what(), "MPI_Wait: MPI_ERR_TRUNCATE");
     expect_says(error.what(), fmt::format("(rank {} of {})", comm.rank(), comm.size()));
   }
   const std::array<Communicator::Message, 1> longer{{{other, in.data(), 8}}},

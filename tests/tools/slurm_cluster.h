@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -46,6 +47,7 @@ class SlurmCluster {
     }
     fs::permissions(path("munge.key"), fs::perms::owner_read);
     std::ofstream(path("slurm.conf")) << configuration();
+    forget_other_jobs();
     setenv("SLURM_CONF", path("slurm.conf").c_str(), 1);
     setenv("PATH", (std::string(std::getenv("PATH")) + ":/usr/sbin").c_str(), 1);
     start({"munged", "--foreground", "--force", "--key-file=" + path("munge.key"),
@@ -97,6 +99,17 @@ class SlurmCluster {
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
  private:
+  /// The test itself may run in a job of another cluster, whose variables srun and sbatch would
+  /// heed.
+  static void forget_other_jobs() {
+    std::vector<std::string> names;
+    for (char** v = environ; *v; ++v) {
+      const std::string name(*v, std::strcspn(*v, "="));
+      if (name.starts_with("SLURM_") || name.starts_with("SBATCH_")) names.push_back(name);
+    }
+    for (const std::string& name : names) unsetenv(name.c_str());
+  }
+
   std::string configuration() const {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
