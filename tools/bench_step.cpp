@@ -24,7 +24,8 @@ struct Options {
   std::string model = "tiny", stage = "pairs", device = "cpu", dtype = "f32";
   int64_t batch = 0, steps = 10, warmup = 2;
   int threads = 0;
-  bool json = false, recompute = false, zero = false;
+  bool json = false, zero = false;
+  std::string recompute = "none";
   int64_t bucket_mib = 25, accumulate = 1;
 };
 
@@ -176,7 +177,7 @@ void add_bench_command(CLI::App& app) {
   step->add_flag("--zero", o->zero, "several ranks (mome launch -n N bench step …): shard the optimiser, ZeRO-1");
   step->add_option("--bucket-mib", o->bucket_mib, "several ranks: gradients go out in such buckets")->capture_default_str()->check(CLI::PositiveNumber);
   step->add_option("--accumulate", o->accumulate, "micro-batches of a step")->capture_default_str()->check(CLI::PositiveNumber);
-  step->add_flag("--recompute", o->recompute, "make the experts' hidden activations again in backward: less memory, more time");
+  step->add_option("--recompute", o->recompute, "none, experts or blocks: what backward makes again")->capture_default_str();
   step->add_flag("--json", o->json, "one JSON line");
   step->callback([o] { bench_step(*o); });
 }

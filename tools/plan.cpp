@@ -35,12 +35,6 @@ Implementation implementation_of(const Options& o) {
   return o.recipe.empty() ? Implementation::kOfficial : Implementation::kMome;
 }
 
-Recompute recompute_of(const std::string& word) {
-  return word == "none"      ? Recompute::kNone
-         : word == "experts" ? Recompute::kExperts
-                             : Recompute::kBlocks;
-}
-
 const StageConfig& stage_config(const Recipe& r, Stage stage) {
   if (stage == Stage::kImage) return r.stages.image;
   if (stage == Stage::kText) return r.stages.text;
@@ -53,7 +47,7 @@ PlanSetup setup_of(Options& o) {
   PlanSetup s;
   const Implementation implementation = implementation_of(o);
   o.shape.stage = stage_of(o.stage);
-  o.shape.recompute = recompute_of(o.recompute);
+  o.shape.recompute = recompute_of(o.recompute, "--recompute");
   const PublishedRun* published = published_run(o.model);
   s.gpu = gpu_named(!o.gpu.empty() ? o.gpu
                     : published    ? published->gpu
@@ -91,7 +85,7 @@ PlanSetup setup_of(Options& o) {
     const StageConfig& stage = stage_config(recipe, o.shape.stage);
     if (o.batch == 0) s.batch = stage.batch;
     if (o.steps == 0) s.steps = stage.steps;
-    if (stage.recompute && o.recompute == "none") o.shape.recompute = Recompute::kExperts;
+    if (o.recompute == "none") o.shape.recompute = recompute_of(stage.recompute, "recompute");
     s.model = engine_model(o.recipe, c, o.shape);
   } else {
     if (!is_vlmo(o.model))

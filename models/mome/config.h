@@ -48,6 +48,12 @@ void visit(V& v, ModelConfig& c) {
 /// Throws Error naming the first impossible value.
 void check(const ModelConfig& c);
 
+/// What backward computes again instead of keeping it: nothing, the experts' hidden activations, or all of every block but its
+/// inputs.
+enum class Recompute : uint8_t { kNone, kExperts, kBlocks };
+/// "none", "experts" or "blocks"; UsageError for another word, which `key` names.
+Recompute recompute_of(const std::string& word, const std::string& key);
+
 /// Which parts a stage's model has.
 struct ModelParts {
   bool image = false, text = false, fused = false;  // embeddings and V, L, VL experts

@@ -1,6 +1,9 @@
 // The forward pass: embeddings, blocks, final norm. One function a step; the layout does the routing.
+#include <tuple>
+
 #include "kernels/dropout/dropout.h"
 #include "models/mome/model.h"
+#include "runtime/autograd/recompute.h"
 
 namespace mome {
 namespace {
@@ -79,6 +82,65 @@ Var* MomeModel::drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_
   return scale;
 }
 
+// Block l with the norm behind it: the residual stream x and its norm n, to the next ones.
+std::pair<Var*, Var*> MomeModel::block(Tape& tape, const ForwardInputs& in, const MomeLayout& layout, const ForwardOptions& options,
+                                       int64_t l, Var* x, Var* n) {
+  const Block& b = blocks_[size_t(l)];
+  const int64_t first_upper = layout.upper.rows ? config_.vl_from : config_.layers;
+  const bool upper = l >= first_upper;
+  // Norm and projection run once per distinct row; then rows spread out over the sequences that use them.
+  const GatherPlan* spread = l == 0 ? &layout.enter : l == first_upper ? &layout.relayout : nullptr;
+  const bool pruned = l + 1 == config_.layers && !layout.read.identity;
+  const BlockRows& rows = l + 1 == config_.layers ? layout.last : upper ? layout.upper : layout.lower;
+  Var *table = on(tape, table_), *bias = nullptr;
+  if (table) {
+    const RelativeIndex& index = relative_index(in.tokens.empty() ? 0 : config_.text_length, in.images > 0);
+    bias = relative_bias(tape, table, index, l, config_.heads);
+  }
+  Var *qkv_weight = on(tape, b.qkv), *q_bias = on(tape, b.q_bias), *v_bias = on(tape, b.v_bias);
+
+  Var *q, *kv = nullptr;
+  if (!pruned) {
+    q = qkv_linear(tape, n, qkv_weight, q_bias, v_bias, 0, 3);
+    if (spread) q = gather_rows(tape, q, *spread), x = gather_rows(tape, x, *spread);
+  } else {
+    kv = qkv_linear(tape, n, qkv_weight, q_bias, v_bias, 1, 2);
+    if (spread) {
+      kv = gather_rows(tape, kv, *spread);
+      n = gather_rows(tape, n, *spread);
+      x = gather_rows(tape, x, *spread);
+    }
+    q = qkv_linear(tape, gather_rows(tape, n, layout.read), qkv_weight, q_bias, v_bias, 0, 1);
+    x = gather_rows(tape, x, layout.read);
+  }
+  if (options.hidden) options.hidden(l, x, rows);
+  Var* a = attention(tape, q, kv, rows.attention, config_.heads, bias);
+  a = linear(tape, a, on(tape, b.proj_weight), on(tape, b.proj_bias));
+
+  std::vector<NormRange> norms;
+  std::vector<ExpertRange> ffn;
+  const auto add = [&](const Expert& e, RowRange r) {
+    if (r.count == 0) return;
+    MOME_CHECK(e.fc1_weight >= 0);
+    norms.push_back({r.begin, r.count, on(tape, e.norm_weight), on(tape, e.norm_bias)});
+    ffn.push_back({r.begin, r.count, on(tape, e.fc1_weight), on(tape, e.fc1_bias), on(tape, e.fc2_weight), on(tape, e.fc2_bias)});
+  };
+  add(b.vision, rows.vision);
+  add(b.language, rows.language);
+  add(b.fused, rows.fused);
+
+  Var* scale1 = drop_path(tape, rows.attention_sample, l, 0, options);
+  const ResidualOut mid = residual_norm(tape, x, a, on(tape, b.gamma1), scale1 ? scale1->value : Tensor{}, norms, kBlockEps);
+  Var* h = experts(tape, mid.n, ffn, gelu_, options.recompute == Recompute::kExperts);
+  Var* scale2 = drop_path(tape, rows.expert_sample, l, 1, options);
+  const bool end = l + 1 == config_.layers;
+  const int weight = end ? norm_weight_ : blocks_[size_t(l + 1)].norm1_weight;
+  const int norm_bias = end ? norm_bias_ : blocks_[size_t(l + 1)].norm1_bias;
+  const ResidualOut next = residual_norm(tape, mid.y, h, on(tape, b.gamma2), scale2 ? scale2->value : Tensor{},
+                                         {{0, rows.rows, on(tape, weight), on(tape, norm_bias)}}, kBlockEps);
+  return {next.y, next.n};
+}
+
 ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const MomeLayout& layout, const ForwardOptions& options) {
   text_position_.clear();
   text_draws_.clear();
@@ -94,69 +156,21 @@ ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const Mome
 
   Var* x = embed(tape, in, options);
   MOME_CHECK(x->rows() == layout.distinct_rows);
-  Var* table = on(tape, table_);
-  const RelativeIndex* index =
-      table ? &relative_index(in.tokens.empty() ? 0 : config_.text_length, in.images > 0) : nullptr;
-  const int64_t first_upper = layout.upper.rows ? config_.vl_from : config_.layers;
   Var* n = layer_norm(tape, x, on(tape, blocks_[0].norm1_weight), on(tape, blocks_[0].norm1_bias), kBlockEps);
-
-  ForwardOutput out;
+  const bool again = options.recompute == Recompute::kBlocks && !options.hidden;  // what is shown must be on this tape
   for (int64_t l = 0; l < config_.layers; ++l) {
-    const Block& b = blocks_[size_t(l)];
-    const bool upper = l >= first_upper;
-    // Norm and projection run once per distinct row; then rows spread out over the sequences that use them.
-    const GatherPlan* spread = l == 0 ? &layout.enter : l == first_upper ? &layout.relayout : nullptr;
-    const bool pruned = l + 1 == config_.layers && !layout.read.identity;
-    const BlockRows& rows = l + 1 == config_.layers ? layout.last : upper ? layout.upper : layout.lower;
-    Var* bias = table ? relative_bias(tape, table, *index, l, config_.heads) : nullptr;
-    Var *qkv_weight = on(tape, b.qkv), *q_bias = on(tape, b.q_bias), *v_bias = on(tape, b.v_bias);
-
-    Var *q, *kv = nullptr;
-    if (!pruned) {
-      q = qkv_linear(tape, n, qkv_weight, q_bias, v_bias, 0, 3);
-      if (spread) q = gather_rows(tape, q, *spread), x = gather_rows(tape, x, *spread);
-    } else {
-      kv = qkv_linear(tape, n, qkv_weight, q_bias, v_bias, 1, 2);
-      if (spread) {
-        kv = gather_rows(tape, kv, *spread);
-        n = gather_rows(tape, n, *spread);
-        x = gather_rows(tape, x, *spread);
-      }
-      q = qkv_linear(tape, gather_rows(tape, n, layout.read), qkv_weight, q_bias, v_bias, 0, 1);
-      x = gather_rows(tape, x, layout.read);
+    if (!again) {
+      std::tie(x, n) = block(tape, in, layout, options, l, x, n);
+      continue;
     }
-    if (options.hidden) options.hidden(l, x, rows);
-    Var* a = attention(tape, q, kv, rows.attention, config_.heads, bias);
-    a = linear(tape, a, on(tape, b.proj_weight), on(tape, b.proj_bias));
-
-    std::vector<NormRange> norms;
-    std::vector<ExpertRange> ffn;
-    const auto add = [&](const Expert& e, RowRange r) {
-      if (r.count == 0) return;
-      MOME_CHECK(e.fc1_weight >= 0);
-      norms.push_back({r.begin, r.count, on(tape, e.norm_weight), on(tape, e.norm_bias)});
-      ffn.push_back({r.begin, r.count, on(tape, e.fc1_weight), on(tape, e.fc1_bias), on(tape, e.fc2_weight), on(tape, e.fc2_bias)});
-    };
-    add(b.vision, rows.vision);
-    add(b.language, rows.language);
-    add(b.fused, rows.fused);
-
-    Var* scale1 = drop_path(tape, rows.attention_sample, l, 0, options);
-    const ResidualOut mid = residual_norm(tape, x, a, on(tape, b.gamma1), scale1 ? scale1->value : Tensor{}, norms, kBlockEps);
-    Var* h = experts(tape, mid.n, ffn, gelu_, options.recompute);
-    Var* scale2 = drop_path(tape, rows.expert_sample, l, 1, options);
-    const bool end = l + 1 == config_.layers;
-    const int weight = end ? norm_weight_ : blocks_[size_t(l + 1)].norm1_weight;
-    const int norm_bias = end ? norm_bias_ : blocks_[size_t(l + 1)].norm1_bias;
-    const ResidualOut next = residual_norm(tape, mid.y, h, on(tape, b.gamma2), scale2 ? scale2->value : Tensor{},
-                                           {{0, rows.rows, on(tape, weight), on(tape, norm_bias)}}, kBlockEps);
-    x = next.y;
-    n = next.n;
+    const std::vector<Var*> next = recomputed(tape, {x, n}, [this, &in, &layout, options, l](Tape& t, const std::vector<Var*>& stream) {
+      const auto [y, norm] = block(t, in, layout, options, l, stream[0], stream[1]);
+      return std::vector<Var*>{y, norm};
+    });
+    x = next[0], n = next[1];
   }
   if (options.hidden) options.hidden(config_.layers, x, layout.last);
-  out.states = n;
-  out.raw = x;
-  return out;
+  return {n, x};
 }
 
 }  // namespace mome

@@ -24,10 +24,10 @@ namespace mome {
 struct SequenceSpec {
   int32_t image = -1, text = -1;
   bool tail = false;
-  int32_t key = -1;  // what its drop-path draws hang on (not its place: a batch split over ranks draws alike); -1: its number
   // What the heads read: of the text and of the image, which tokens; of the tail the same ones.
   bool read_all_text = false, read_all_image = false;
   std::vector<int32_t> read_text, read_image;  // ascending token numbers, if not all
+  int32_t key = -1;  // what its drop-path draws hang on (not its place: a batch split over ranks draws alike); -1: its number
 };
 
 struct RowRange {

@@ -31,7 +31,7 @@ struct ForwardOptions {
   double dropout = 0;    // of the text embeddings
   uint64_t seed = 0, step = 0;
   uint64_t pass = 0;     // passes of one step draw apart
-  bool recompute = false;  // experts' hidden activations are made again in backward: less memory, more time
+  Recompute recompute = Recompute::kNone;
   /// Is shown the input of every block 0 … L-1, and as "block" L the last one's output (before the final norm). A token's
   /// row in x: rows.attention.sequences[i].q_begin[segment] + its number among the segment's read tokens (all, unless the
   /// layout is pruned); i numbers the sequences and after them the tails, segment 0 is the text, 1 the image.
@@ -97,6 +97,8 @@ class MomeModel {
   Expert add_expert(const std::string& prefix, const std::string& suffix);
   void add_linear(const std::string& name, int64_t out, int64_t in, double std, int* weight, int* bias);
   Var* on(Tape& tape, int i) const { return i < 0 ? nullptr : parameters_.on(tape, i); }
+  std::pair<Var*, Var*> block(Tape& tape, const ForwardInputs& in, const MomeLayout& layout, const ForwardOptions& options, int64_t l, Var* x,
+                              Var* n);
   Var* embed(Tape& tape, const ForwardInputs& inputs, const ForwardOptions& options);
   Var* drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_t block, int branch, const ForwardOptions& options);
 

@@ -15,6 +15,13 @@ Gelu gelu_of(const std::string& name) {
 
 }  // namespace
 
+Recompute recompute_of(const std::string& word, const std::string& key) {
+  if (word == "none") return Recompute::kNone;
+  if (word == "experts") return Recompute::kExperts;
+  if (word == "blocks") return Recompute::kBlocks;
+  throw UsageError(fmt::format("{} = \"{}\" is unknown; expected none, experts or blocks", key, word));
+}
+
 void check(const ModelConfig& c) {
   const auto want = [](bool ok, const char* key, const std::string& what) {
     if (!ok) fail("recipe: model.{}: {}", key, what);

@@ -144,7 +144,7 @@ Metrics classify_losses(MomeModel& model, const StageConfig& stage, const TaskIn
     const std::vector<int32_t> labels = soft ? std::vector<int32_t>{} : labels_of(targets);
     Tape tape(context.arena, context.train);
     ForwardOptions options;
-    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, stage.recompute};
+    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, recompute_of(stage.recompute, "recompute")};
     Var* logits = logits_of(tape, model, inputs.task, pass, options);
     const double share = double(end - begin) / double(all);
     if (soft) soft_losses.push_back(binary_cross_entropy_loss(tape, logits, scores, share, context.loss_scale, readout));

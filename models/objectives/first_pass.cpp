@@ -71,7 +71,7 @@ Pass plan(const MomeModel& model, const PairInputs& inputs, const Whole& whole, 
 
 ForwardOutput run(Tape& tape, MomeModel& model, const PairStageConfig& stage, const Pass& pass, const StepContext& context) {
   ForwardOptions options;
-  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, stage.recompute};
+  if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, recompute_of(stage.recompute, "recompute")};
   return model.forward(tape, pass.in, *pass.layout, options);
 }
 

@@ -101,7 +101,7 @@ MatchLoss match_run(MomeModel& model, const PairStageConfig& stage, const ImageP
   {
     Tape tape(context.arena, context.train);
     ForwardOptions options;
-    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 1, stage.recompute};
+    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 1, recompute_of(stage.recompute, "recompute")};
     const ForwardOutput out = model.forward(tape, in, *layout, options);
     std::vector<int32_t> index;
     for (size_t s = 0; s < sequences.size(); ++s) index.push_back(layout->text_row(int(s), 0));

@@ -106,7 +106,7 @@ Metrics image_losses(MomeModel& model, const ImageStageConfig& stage, Tensor pat
     const auto layout = model.layout(in, sequences);
     Tape tape(context.arena, context.train);
     ForwardOptions options;
-    if (context.train) options = {stage.drop_path, 0, context.seed, context.step, 0, stage.recompute};
+    if (context.train) options = {stage.drop_path, 0, context.seed, context.step, 0, recompute_of(stage.recompute, "recompute")};
     const ForwardOutput out = model.forward(tape, in, *layout, options);
     std::vector<int32_t> index;
     for (size_t b = 0; b < sequences.size(); ++b)
@@ -178,7 +178,7 @@ Metrics text_losses(MomeModel& model, const TextStageConfig& stage, const std::v
     const auto layout = model.layout(in, sequences);
     Tape tape(context.arena, context.train);
     ForwardOptions options;
-    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, stage.recompute};
+    if (context.train) options = {stage.drop_path, stage.dropout, context.seed, context.step, 0, recompute_of(stage.recompute, "recompute")};
     const ForwardOutput out = model.forward(tape, in, *layout, options);
     std::vector<int32_t> index;
     for (size_t s = 0; s < sequences.size(); ++s)

@@ -85,8 +85,6 @@ int32_t expected_masks(int64_t tokens, double mask_rate);
 StepRows batch_rows(const ModelConfig& c, Stage stage, const Batch& batch, double mask_rate,
                     int64_t fused = 0);
 
-enum class Recompute : uint8_t { kNone, kExperts, kBlocks };
-
 /// One pass as this engine runs it: pruned to what is read, attention frozen in stage 2. `bytes` of
 /// an activation.
 Work engine_work(const ModelConfig& c, Stage stage, const PassRows& rows, double bytes,

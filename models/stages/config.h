@@ -52,7 +52,7 @@ struct StageConfig {
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-8, weight_decay = 0.01, clip = 0, average = 0;
   std::string decay = "matrices";  // which parameters decay: "matrices", or "as-published"
   double drop_path = 0.1, dropout = 0;
-  bool recompute = false;
+  std::string recompute = "none";
   std::vector<std::string> freeze;  // name patterns
 };
 
@@ -74,7 +74,8 @@ void visit(V& v, StageConfig& c) {
   v("average", c.average, "decay of the parameters' moving average, which evaluation then uses; 0: none");
   v("drop_path", c.drop_path, "stochastic depth of the last block");
   v("dropout", c.dropout, "of the text embeddings");
-  v("recompute", c.recompute, "make the experts' hidden activations again in backward: a fifth less memory for activations, a tenth more products");
+  v("recompute", c.recompute, "what backward makes again instead of keeping it: \"none\", \"experts\" (their hidden activations: a fifth less memory for activations, a tenth "
+                               "more products) or \"blocks\" (all but each block's inputs: the least memory, a third more products)");
   v("freeze", c.freeze, "name patterns (*) of parameters that are not trained");
 }
 

@@ -112,6 +112,7 @@ void check(const StageConfig& s, const std::string& where) {
   want(s.batch >= 1, "batch", "at least 1 is expected");
   want(s.accumulate >= 1 && s.accumulate <= s.batch, "accumulate", "1 to `batch` is expected");
   want(s.warmup >= 0 && (s.steps == 0 || s.warmup <= s.steps), "warmup", "0 to `steps` is expected");
+  recompute_of(s.recompute, fmt::format("recipe: {}.recompute", where));
   want(s.drop_path >= 0 && s.drop_path < 1, "drop_path", "a rate from 0 to below 1 is expected");
   want(s.dropout >= 0 && s.dropout < 1, "dropout", "a rate from 0 to below 1 is expected");
   want(s.beta1 >= 0 && s.beta1 < 1 && s.beta2 >= 0 && s.beta2 < 1, "beta1, beta2", "from 0 to below 1 is expected");

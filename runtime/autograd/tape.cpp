@@ -4,8 +4,8 @@
 
 namespace mome {
 
-Tape::Tape(Arena& arena, bool record)
-    : arena_(arena), record_(record), serial_([] {
+Tape::Tape(Arena& arena, bool record, Tape* outer)
+    : arena_(arena), record_(record), outer_(outer), serial_([] {
         static std::atomic<uint64_t> made = 0;
         return ++made;
       }()) {}
@@ -29,6 +29,11 @@ Var* Tape::output(int64_t rows, int64_t cols, DType dtype, std::initializer_list
   return &vars_.back();
 }
 
+Var* Tape::adopt(Tensor value, bool needs_grad) {
+  vars_.push_back({value, {}, needs_grad && record_, false});
+  return &vars_.back();
+}
+
 Var* Tape::view(const Var* x) {
   vars_.push_back({x->value, {}, x->needs_grad && record_, false, x->compute, true});
   return &vars_.back();
@@ -39,9 +44,9 @@ void Tape::free(Tensor& t) {
   t.data = nullptr;
 }
 
-void Tape::record(std::initializer_list<Var*> outputs, std::vector<Tensor> saved,
+void Tape::record(std::vector<Var*> outputs, std::vector<Tensor> saved,
                   std::function<void()> backward) {
-  nodes_.push_back({outputs, std::move(saved), std::move(backward)});
+  nodes_.push_back({std::move(outputs), std::move(saved), std::move(backward)});
 }
 
 Tensor Tape::grad(Var* v, bool* accumulate) {

@@ -42,7 +42,8 @@ struct Var {
 class Tape {
  public:
   /// With record = false operations only compute (evaluation) and nothing needs a gradient.
-  explicit Tape(Arena& arena, bool record = true);
+  /// `outer`: the tape of which this one plays a part again (recompute.h).
+  explicit Tape(Arena& arena, bool record = true, Tape* outer = nullptr);
   ~Tape() { clear(); }
   Tape(const Tape&) = delete;
 
@@ -65,7 +66,10 @@ class Tape {
 
   /// Appends a node. `saved` tensors are freed with it. `keep`: extra condition data may be captured.
   void record(std::initializer_list<Var*> outputs, std::vector<Tensor> saved,
-              std::function<void()> backward);
+              std::function<void()> backward) {
+    record(std::vector<Var*>(outputs), std::move(saved), std::move(backward));
+  }
+  void record(std::vector<Var*> outputs, std::vector<Tensor> saved, std::function<void()> backward);
   /// Gradient buffer of `v`, or absent if it needs none. *accumulate: add (true) or assign (false).
   Tensor grad(Var* v, bool* accumulate);
   /// Gradient of v that was written by later nodes; absent if none was.
@@ -78,6 +82,13 @@ class Tape {
   /// backward() calls it with every node's number when the node is done (they come in falling order), and with 0 at its end.
   void after_each_node(std::function<void(size_t node)> call) { after_node_ = std::move(call); }
   static constexpr size_t kNever = size_t(-1);
+  /// An output whose memory was made by another tape and is this one's from now on.
+  Var* adopt(Tensor value, bool needs_grad);
+  /// The tape whose backward() the program calls.
+  const Tape& outermost() const { return outer_ ? outer_->outermost() : *this; }
+  /// A parameter that is trained was read.
+  void read_trained() { reads_trained_ = true; }
+  bool reads_trained() const { return reads_trained_; }
   /// Tells tapes apart.
   uint64_t serial() const { return serial_; }
   /// Frees everything on the tape.
@@ -107,7 +118,9 @@ class Tape {
 
   Arena& arena_;
   bool record_;
+  Tape* const outer_;
   const uint64_t serial_;
+  bool reads_trained_ = false;
   std::function<void(size_t)> after_node_;
   std::deque<Var> vars_;  // stable addresses
   std::vector<Node> nodes_;

@@ -69,7 +69,7 @@ void* Arena::allocate(size_t bytes) {
     return base_ + offset;
   }
   fail("the step needs more memory: {} MiB more are wanted, {} of the {} MiB for activations are in use; use a smaller batch, or "
-       "recompute = true in the stage", bytes >> 20, in_use_ >> 20, size_ >> 20);
+       "recompute = \"blocks\" in the stage", bytes >> 20, in_use_ >> 20, size_ >> 20);
 }
 
 void Arena::release(void* block) {

@@ -76,7 +76,7 @@ class ParameterSet {
   /// The parameter on a tape: with its gradient if it is trained.
   Var* on(Tape& tape, int i) const {
     if (wait_) wait_(i);
-    if (tape.recording() && list_[i].trained) reach(tape, i);
+    if (list_[i].trained) reach(tape, i);
     return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{},
                      copies_ ? compute(i) : Tensor{});
   }
@@ -139,9 +139,12 @@ class ParameterSet {
     uint64_t tape = 0;  // the last recording tape that read it since zero_grads()
     size_t node = 0;    // how many nodes it had then, at the first time
   };
-  void reach(const Tape& tape, int i) const {
+  void reach(Tape& tape, int i) const {
+    const Tape& whole = tape.outermost();
+    if (!whole.recording()) return;
+    tape.read_trained();
     Use& use = uses_[size_t(i)];
-    if (use.tape != tape.serial()) use = {tape.serial(), tape.size()};
+    if (use.tape != whole.serial()) use = {whole.serial(), whole.size()};
   }
   mutable std::vector<Use> uses_;
   std::function<void(int)> wait_;

@@ -81,7 +81,7 @@ TEST(PlanFlops, Stage1MultipliesWhatIsCounted) {
     MomeModel model(c, ModelParts::stage_image());
     model.parameters().initialize(1);
     ImageStageConfig stage;
-    stage.recompute = recompute;
+    stage.recompute = recompute ? "experts" : "none";
     apply_rules(model.parameters(), stage);
     Arena arena;
     const double real = measured([&] {

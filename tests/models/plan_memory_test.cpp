@@ -20,7 +20,7 @@ ModelConfig small(int64_t layers) {
 double held(const ModelConfig& c, Stage stage, const Batch& batch, bool recompute) {
   const WordPiece words = vocabulary();
   StagesConfig s;
-  s.image.recompute = s.text.recompute = s.pairs.recompute = recompute;
+  s.image.recompute = s.text.recompute = s.pairs.recompute = recompute ? "experts" : "none";
   MomeModel model(c, stage == Stage::kImage  ? ModelParts::stage_image()
                      : stage == Stage::kText ? ModelParts::stage_text()
                                              : ModelParts::stage_pairs());

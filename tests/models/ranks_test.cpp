@@ -120,6 +120,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 // `stage` is what the steps read too: its accumulate is changed in between.
 void splits_alike(const ModelParts& parts, StageConfig& stage, const Step& step) {
   stage.accumulate = 1;
+  stage.recompute = "none";
   const Trained alone = train_rank(nullptr, false, parts, stage, step);
   const std::vector<double> start = [&] {
     MomeModel model(config(), parts, DType::kF64);
@@ -142,6 +143,7 @@ void splits_alike(const ModelParts& parts, StageConfig& stage, const Step& step)
     SCOPED_TRACE(::testing::Message() << size << " ranks" << (shard ? ", sharded" : "") << ", "
                                       << split.parts << " micro-batches");
     stage.accumulate = split.parts;
+    stage.recompute = split.shard ? "blocks" : "none";
     std::vector<Trained> trained(static_cast<size_t>(size));
     run_threads(size, [&](Communicator& c) {
       trained[size_t(c.rank())] = train_rank(&c, shard, parts, stage, step);
