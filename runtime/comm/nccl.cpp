@@ -85,7 +85,13 @@ NcclCommunicator::NcclCommunicator(Device& device, int rank, int size,
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   queue().make_current();
-  check(ncclCommInitRankConfig(&handle_->comm, size, id, rank, &config), "ncclCommInitRankConfig");
+  try {
+    check(ncclCommInitRankConfig(&handle_->comm, size, id, rank, &config),
+          "ncclCommInitRankConfig");
+  } catch (...) {
+    if (handle_->comm) ncclCommAbort(handle_->comm);
+    throw;
+  }
   {
     std::lock_guard lock(alive_mutex);
     alive().insert(handle_->comm);
