@@ -3,6 +3,7 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -86,6 +87,9 @@ MpiLibrary::MpiLibrary() {
   int ended = 0, provided = MPI_THREAD_SINGLE;
   MPI_Finalized(&ended);
   if (ended) fail("MPI: it was ended before in this process and cannot begin again");
+  // A thread that waits in a call gives its core away instead of spinning: beside it a main thread
+  // computes (lane.h). Of 1.9 s on one core such a wait took 0.78 s; now 0.01 s.
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   const int result = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided);
   if (result != MPI_SUCCESS) fail("MPI_Init_thread: {}", words(result));
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -85,7 +85,13 @@ NcclCommunicator::NcclCommunicator(Device& device, int rank, int size,
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   queue().make_current();
-  check(ncclCommInitRankConfig(&handle_->comm, size, id, rank, &config), "ncclCommInitRankConfig");
+  try {
+    check(ncclCommInitRankConfig(&handle_->comm, size, id, rank, &config), "ncclCommInitRankConfig",
+          seconds);
+  } catch (...) {
+    if (handle_->comm) ncclCommAbort(handle_->comm);
+    throw;
+  }
   {
     std::lock_guard lock(alive_mutex);
     alive().insert(handle_->comm);
@@ -100,25 +106,24 @@ NcclCommunicator::~NcclCommunicator() {
     std::lock_guard lock(alive_mutex);
     if (alive().erase(handle_->comm) == 0) return;  // aborted: the process is about to end
   }
+  bool good = std::uncaught_exceptions() == 0;
   try {
     queue().make_current();
-    if (std::uncaught_exceptions() > 0) {
-      ncclCommAbort(handle_->comm);
-    } else {
+    if (good) {
       wait_for_stream();
+      queue().release(word_);
       check(ncclCommFinalize(handle_->comm), "ncclCommFinalize");
-      ncclCommDestroy(handle_->comm);
     }
-    queue().release(word_);
   } catch (const std::exception&) {  // a broken communicator: nothing is left to be done with it
-    ncclCommAbort(handle_->comm);
+    good = false;
   }
+  good ? ncclCommDestroy(handle_->comm) : ncclCommAbort(handle_->comm);
 }
 
 cuda::Queue& NcclCommunicator::queue() const { return own_ ? *own_ : device().cuda_queue(); }
 
 // A call of a non-blocking communicator may still be under way when it returns.
-void NcclCommunicator::check(int result, const char* call) const {
+void NcclCommunicator::check(int result, const char* call, double seconds) const {
   using Clock = std::chrono::steady_clock;
   auto state = static_cast<ncclResult_t>(result);
   const auto begin = Clock::now();
@@ -128,9 +133,9 @@ void NcclCommunicator::check(int result, const char* call) const {
       const ncclResult_t asked = ncclCommGetAsyncError(handle_->comm, &state);
       if (asked != ncclSuccess) state = asked;
       if (state != ncclInProgress) break;
-      if (Clock::now() - begin > std::chrono::duration<double>(seconds_))
+      if (Clock::now() - begin > std::chrono::duration<double>(seconds))
         fail("{}: not done within {:g} s: a rank is missing, or its network is (rank {} of {})",
-             call, seconds_, rank_, size_);
+             call, seconds, rank_, size_);
       std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
   }

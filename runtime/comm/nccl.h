@@ -6,6 +6,8 @@
 // non-blocking ones: a host call that cannot go on (a rank is missing while connections are made)
 // can be given up, and NCCL's asynchronous errors are looked at with every call.
 #pragma once
+#include <limits>
+
 #include "runtime/comm/communicator.h"
 
 namespace mome {
@@ -44,8 +46,10 @@ class NcclCommunicator : public Communicator {
  private:
   struct Handle;  // ncclComm_t
   cuda::Queue& queue() const;
-  // A result of NCCL; waits until the call is over.
-  void check(int result, const char* call) const;
+  // A result of NCCL; waits until the call is over. Without a limit but at the start: a rank may be
+  // long in coming, and the lifeline knows when one does not come.
+  void check(int result, const char* call,
+             double seconds = std::numeric_limits<double>::infinity()) const;
   void check_queued(int result, const char* call) const;
   [[noreturn]] void complain(int result, const char* call) const;
   void wait_for_stream() const;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #if defined(MOME_WITH_MPI)
+#include <fmt/ranges.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -28,12 +29,11 @@ struct Ended {
 
 /// Runs the tests that match on `ranks` ranks.
 Ended on_ranks(int ranks, const std::string& filter) {
-  std::string command =
-      "MOME_MPI_RANK=1 OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0";  // OpenMPI leaves memory at
-                                                                        // its end
-  for (const std::string& word : mpirun_command(ranks)) command += " " + word;
-  command += " " + std::filesystem::read_symlink("/proc/self/exe").string() +
-             " --gtest_color=no --gtest_filter=" + filter + " 2>&1";
+  const std::string command = fmt::format(
+      "MOME_MPI_RANK=1 OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 "  // OpenMPI leaves memory
+      "{} {} --gtest_color=no --gtest_filter={} 2>&1",
+      fmt::join(mpirun_command(ranks), " "),
+      std::filesystem::read_symlink("/proc/self/exe").string(), filter);
   FILE* pipe = popen(command.c_str(), "r");
   Ended ended{-1, command + "\n"};
   std::array<char, 4096> part;
