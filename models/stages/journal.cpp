@@ -4,7 +4,8 @@ namespace mome {
 
 std::string short_text(const Metrics& m) {
   std::string out;
-  for (const auto& [name, value] : m.values) out += fmt::format("{}{} {:.3g}", out.empty() ? "" : "  ", name, value);
+  for (const auto& [name, value] : m.values)
+    out += fmt::format("{}{} {:.3g}", out.empty() ? "" : "  ", name, value);
   return out;
 }
 
@@ -21,14 +22,17 @@ void Journal::done(int64_t step, const Metrics& metrics) {
 
 double Journal::rate() {
   const auto now = std::chrono::steady_clock::now();
-  const double rate = double(counted_ * t_.stage.batch) / std::chrono::duration<double>(now - since_).count();
+  const double rate =
+      double(counted_ * t_.stage.batch) / std::chrono::duration<double>(now - since_).count();
   since_ = now, counted_ = 0;
   return rate;
 }
 
 void Journal::pause() { since_ = std::chrono::steady_clock::now(); }
 
-nlohmann::ordered_json Journal::fields(int64_t step) const { return {{"stage", t_.name}, {"stage_step", step}}; }
+nlohmann::ordered_json Journal::fields(int64_t step) const {
+  return {{"stage", t_.name}, {"stage_step", step}};
+}
 
 void Journal::write(int64_t step, const Metrics& metrics) {
   nlohmann::ordered_json fields = this->fields(step);

@@ -18,7 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-OptimizerOptions optimizer_options(const StageConfig& s) { return {s.beta1, s.beta2, s.eps, s.clip, s.average}; }
+OptimizerOptions optimizer_options(const StageConfig& s) {
+  return {s.beta1, s.beta2, s.eps, s.clip, s.average};
+}
 
 // When the next resume point is due, by steps or by the clock.
 class SaveClock {
@@ -84,19 +86,23 @@ class Loop {
   }
 
  private:
-  // One step of the model. A loss that is not finite is treated as a gradient that is not: the step is skipped.
+  // One step of the model. A loss that is not finite is treated as a gradient that is not: the step
+  // is skipped.
   Guard::Verdict take(int64_t step) {
     parameters_.zero_grads();
     metrics_ = work_->step(model_, step);
-    const bool finite_loss = std::none_of(metrics_.values.begin(), metrics_.values.end(),
-                                          [](const auto& m) { return m.first == "loss" && !std::isfinite(m.second); });
+    const bool finite_loss =
+        std::none_of(metrics_.values.begin(), metrics_.values.end(),
+                     [](const auto& m) { return m.first == "loss" && !std::isfinite(m.second); });
     if (!finite_loss) poison_gradients(parameters_);
-    rate_ = learning_rate(stage_.schedule, stage_.learning_rate, stage_.final_rate, stage_.warmup, stage_.steps, step);
+    rate_ = learning_rate(stage_.schedule, stage_.learning_rate, stage_.final_rate, stage_.warmup,
+                          stage_.steps, step);
     optimizer_.set_rate(rate_);
     optimizer_.step();
     report_ = optimizer_.report();
     if (report_.skipped)
-      journal_->note(fmt::format("{}: step {}: the {} is not finite; the step was skipped", name_, step, finite_loss ? "gradient" : "loss"));
+      journal_->note(fmt::format("{}: step {}: the {} is not finite; the step was skipped", name_,
+                                 step, finite_loss ? "gradient" : "loss"));
     return guard_.after(step, report_, optimizer_.progress());
   }
 
@@ -143,7 +149,8 @@ class Loop {
   }
   std::optional<ResumePoint> load(const Among& among) {
     std::vector<std::string> problems;
-    std::optional<ResumePoint> point = load_resume_point(model_, directory_, t_.metadata, problems, {}, among);
+    std::optional<ResumePoint> point =
+        load_resume_point(model_, directory_, t_.metadata, problems, {}, among);
     for (const std::string& p : problems) run_.note("a broken checkpoint was passed over: " + p);
     if (point) saved_ = point->step;
     return point;
@@ -170,8 +177,9 @@ class Loop {
     saved_ = point.step;
   }
 
-  // Back to the last resume point of the schedule (the start, where there never was one), and on without the batches since. A
-  // point that not one good step came after is hardly good itself: an older one, where there is one.
+  // Back to the last resume point of the schedule (the start, where there never was one), and on
+  // without the batches since. A point that not one good step came after is hardly good itself: an
+  // older one, where there is one.
   int64_t roll_back(int64_t bad_step) {
     saver_.wait();
     const int64_t good = guard_.good().step, row = guard_.bad_steps();
@@ -188,9 +196,14 @@ class Loop {
       start(detour);
     }
     journal_->event(step, "rollback",
-                    {{"bad_steps", {bad_step + 1 - row, bad_step}}, {"batches_left_out", detour.batches}, {"rollbacks", detour.rollbacks}});
-    run_.note(fmt::format("{}: steps {} to {} had no finite gradient: back to step {}, and on without the {} batches since (rollback {} of {})", name_,
-                          bad_step + 1 - row, bad_step, step, bad_step + 1 - step, detour.rollbacks, config_.rollbacks));
+                    {{"bad_steps", {bad_step + 1 - row, bad_step}},
+                     {"batches_left_out", detour.batches},
+                     {"rollbacks", detour.rollbacks}});
+    run_.note(
+        fmt::format("{}: steps {} to {} had no finite gradient: back to step {}, and on without "
+                    "the {} batches since (rollback {} of {})",
+                    name_, bad_step + 1 - row, bad_step, step, bad_step + 1 - step,
+                    detour.rollbacks, config_.rollbacks));
     return step;
   }
 
@@ -198,10 +211,12 @@ class Loop {
     save();
     saver_.wait();
     const int64_t good = guard_.good().step, rollbacks = guard_.good().detour.rollbacks;
-    fail("{}: the gradients of {} steps in a row, {} to {}, were not finite (loss scale {}{}); stopped. {}/step-{:08}.safetensors holds the model "
-         "after the last good step; try a lower learning_rate, a longer warmup or a clip",
-         name_, guard_.bad_steps(), step + 1 - guard_.bad_steps(), step, report_.loss_scale,
-         rollbacks > 0 ? fmt::format(", {} rollbacks", rollbacks) : "", directory_, good);
+    fail(
+        "{}: the gradients of {} steps in a row, {} to {}, were not finite (loss scale {}{}); "
+        "stopped. {}/step-{:08}.safetensors holds the model "
+        "after the last good step; try a lower learning_rate, a longer warmup or a clip",
+        name_, guard_.bad_steps(), step + 1 - guard_.bad_steps(), step, report_.loss_scale,
+        rollbacks > 0 ? fmt::format(", {} rollbacks", rollbacks) : "", directory_, good);
   }
 
   void finish() {
@@ -238,8 +253,12 @@ class Loop {
 
 }  // namespace
 
-std::string final_checkpoint(const RunConfig& config, const std::string& name) { return config.output + "/" + name + ".safetensors"; }
+std::string final_checkpoint(const RunConfig& config, const std::string& name) {
+  return config.output + "/" + name + ".safetensors";
+}
 
-Outcome train(RunParts& run, MomeModel& model, const Training& training) { return Loop(run, model, training).train(); }
+Outcome train(RunParts& run, MomeModel& model, const Training& training) {
+  return Loop(run, model, training).train();
+}
 
 }  // namespace mome
