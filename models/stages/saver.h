@@ -12,7 +12,8 @@ namespace mome {
 /// What a rank's saver knows of the other ranks; as it is, there are none.
 struct SaveRanks {
   StateShard shard = {};
-  /// On the training thread, by every rank: the text that rank 0 gives, on all.
+  /// On the training thread, by every rank, once a save: the text that rank 0 gives, on all. Rank 0
+  /// is then done with the save before, old points removed, so that no rank's new files are.
   std::function<std::string(const std::string& text)> from_first = {};
   /// On the writing thread, by every rank, once a save (write_resume_point). Beside the training's
   /// own communication: it needs one of its own.

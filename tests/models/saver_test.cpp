@@ -1,6 +1,8 @@
 // Writing in the background: what is written is what the model held, and who hears of an error.
 #include "models/stages/saver.h"
 
+#include <array>
+#include <barrier>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -89,6 +91,66 @@ TEST_F(SaverTest, ARankThatCannotWriteIsHeardByTheOthers) {
   const auto b = empty_model();
   EXPECT_EQ(load(*b)->step, 10);
   EXPECT_EQ(files().size(), 3u);
+}
+
+// Three ranks as threads, each with a saver of its own, as they are on as many machines.
+TEST_F(SaverTest, RanksSaveTogetherOrNotAtAll) {
+  constexpr int kRanks = 3;
+  const auto want = filled(1);
+  std::barrier training(kRanks), writing(kRanks);
+  std::string id;
+  int saves = 0;  // of rank 1
+  std::array<bool, kRanks> said{};
+  std::array<std::string, kRanks> errors;
+  const auto rank_main = [&](int rank) {
+    const auto model = filled(1);
+    SaveRanks ranks{shards(*model, kRanks)[size_t(rank)]};
+    ranks.from_first = [&, rank](const std::string& text) {
+      if (rank == 0) id = text;
+      training.arrive_and_wait();
+      const std::string first = id;
+      if (rank == 1 && ++saves == 2)  // it cannot write its state of step 20
+        fs::create_directories(folder_ / "step-00000020.state-00001-of-00003.safetensors");
+      training.arrive_and_wait();
+      return first;
+    };
+    ranks.all = [&, rank](bool mine) {
+      said[size_t(rank)] = mine;
+      writing.arrive_and_wait();
+      const bool all = said[0] && said[1] && said[2];
+      writing.arrive_and_wait();
+      return all;
+    };
+    Saver saver(folder_.path(), {2}, ranks);
+    for (const int64_t step : {10, 20, 30}) {
+      saver.save(*model, point(step));
+      std::memset(model->parameters().values(), int(step), 64);  // while the files are made
+      try {
+        saver.wait();
+      } catch (const Error& e) {
+        errors[size_t(rank)] += e.what();
+      }
+      std::memcpy(model->parameters().values(), want->parameters().values(), 64);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < kRanks; ++rank) threads.emplace_back(rank_main, rank);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_NE(errors[1].find("step-00000020.state-00001-of-00003.safetensors: cannot write"),
+            std::string::npos)
+      << errors[1];
+  for (const int rank : {0, 2})
+    EXPECT_NE(errors[size_t(rank)].find("step-00000020.safetensors: another rank could not write"),
+              std::string::npos)
+        << errors[size_t(rank)];
+  EXPECT_FALSE(fs::exists(folder_ / "step-00000020.safetensors"));
+  const auto model = empty_model();
+  for (const int64_t step : {30, 10}) {
+    const auto got = load(*model, {}, {step});
+    ASSERT_TRUE(got) << step;
+    EXPECT_EQ(got->step, step);
+    EXPECT_TRUE(bytes_of(*model) == bytes_of(*want));
+  }
 }
 
 }  // namespace
