@@ -19,7 +19,8 @@ BENCHMARK(crc32c_checksum)->UseRealTime();
 
 void crc32c_tables(benchmark::State& state) {
   const std::string& bytes = checkpoint_bytes();
-  for (auto _ : state) benchmark::DoNotOptimize(SlicedCrc<kCrc32cPolynomial>::of(bytes.data(), bytes.size(), 0));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(SlicedCrc<kCrc32cPolynomial>::of(bytes.data(), bytes.size(), 0));
   set_bytes(state, double(bytes.size()));
 }
 BENCHMARK(crc32c_tables)->UseRealTime();

@@ -169,7 +169,7 @@ void visit(V& v, RunConfig& c) {
   v("log_every", c.log_every, "steps between log lines");
   v("save_every", c.save_every, "steps between resume points; 0: none by steps");
   v("save_minutes", c.save_minutes, "minutes between resume points; 0: none by time");
-  v("keep", c.keep, "resume points that are kept: the last so many (of those at multiples of save_every, and the newest)");
+  v("keep", c.keep, "resume points that are kept: the last so many, and of those at multiples of save_every as many");
   v("rollback_after", c.rollback_after, "so many steps in a row without a finite loss and gradient (with fp16: at the smallest loss scale), and the "
                                         "run goes back to its last resume point and on with other batches; 0: never");
   v("rollbacks", c.rollbacks, "so often without getting any further; then the run stops");

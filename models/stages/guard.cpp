@@ -9,7 +9,8 @@ void poison_gradients(ParameterSet& parameters) {
   if (trained.empty()) return;
   dispatch(parameters.dtype(), [&]<class T>() {
     const T nan = std::numeric_limits<T>::quiet_NaN();
-    parameters.device().upload(static_cast<T*>(parameters.grads()) + trained[0].begin, &nan, sizeof nan);
+    parameters.device().upload(static_cast<T*>(parameters.grads()) + trained[0].begin, &nan,
+                               sizeof nan);
   });
 }
 
@@ -21,7 +22,8 @@ void Guard::begin(int64_t step, const OptimizerProgress& progress, const Detour&
   bad_ = counted_ = 0;
 }
 
-Guard::Verdict Guard::after(int64_t step, const OptimizerReport& report, const OptimizerProgress& progress) {
+Guard::Verdict Guard::after(int64_t step, const OptimizerReport& report,
+                            const OptimizerProgress& progress) {
   const float scale = scale_;
   scale_ = report.loss_scale;
   if (!report.skipped) {

@@ -4,7 +4,8 @@ namespace mome {
 
 std::string short_text(const Metrics& m) {
   std::string out;
-  for (const auto& [name, value] : m.values) out += fmt::format("{}{} {:.3g}", out.empty() ? "" : "  ", name, value);
+  for (const auto& [name, value] : m.values)
+    out += fmt::format("{}{} {:.3g}", out.empty() ? "" : "  ", name, value);
   return out;
 }
 
@@ -16,7 +17,9 @@ Journal::Journal(const RunConfig& config, const Training& training, int64_t firs
 
 void Journal::done(int64_t step, const Metrics& metrics) { progress_.update(step + 1, short_text(metrics)); }
 
-nlohmann::ordered_json Journal::fields(int64_t step) const { return {{"stage", t_.name}, {"stage_step", step}}; }
+nlohmann::ordered_json Journal::fields(int64_t step) const {
+  return {{"stage", t_.name}, {"stage_step", step}};
+}
 
 void Journal::write(int64_t step, const Metrics& metrics) {
   nlohmann::ordered_json fields = this->fields(step);

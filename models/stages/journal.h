@@ -1,4 +1,5 @@
-// What a run tells while it goes: log.jsonl, TensorBoard's files and the line on the screen, from one step on.
+// What a run tells while it goes: log.jsonl, TensorBoard's files and the line on the screen, from
+// one step on.
 #pragma once
 #include <nlohmann/json.hpp>
 

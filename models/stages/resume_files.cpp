@@ -58,11 +58,14 @@ std::string piece_name(const Parameter& p, int64_t begin, int64_t end) {
 
 PieceOf parse_piece(const std::string& name) {
   const size_t open = name.rfind('['), colon = name.rfind(':');
-  if (open == std::string::npos || colon == std::string::npos || colon < open || name.back() != ']') return {name};
-  return {name.substr(0, open), std::atoll(name.c_str() + open + 1), std::atoll(name.c_str() + colon + 1)};
+  if (open == std::string::npos || colon == std::string::npos || colon < open || name.back() != ']')
+    return {name};
+  return {name.substr(0, open), std::atoll(name.c_str() + open + 1),
+          std::atoll(name.c_str() + colon + 1)};
 }
 
-void for_shard(const StateShard& shard, const Parameter& p, const std::function<void(int64_t, int64_t)>& f) {
+void for_shard(const StateShard& shard, const Parameter& p,
+               const std::function<void(int64_t, int64_t)>& f) {
   if (shard.size == 1 && shard.ranges.empty()) return f(0, p.count);
   for (const auto& [first, second] : shard.ranges) {
     const int64_t begin = std::max(first, p.begin), end = std::min(second, p.end());
@@ -78,7 +81,8 @@ int ranks_of(const std::string& path, const std::string& text, int64_t step) {
   return reading(path, kSaveKey, [&] {
     const nlohmann::json j = nlohmann::json::parse(text);
     const int64_t found = j.at("step"), ranks = j.at("ranks");
-    if (found != step || ranks < 1 || ranks > 99999) fail("{}: is of step {} and {} ranks, which its name is not", path, found, ranks);
+    if (found != step || ranks < 1 || ranks > 99999)
+      fail("{}: is of step {} and {} ranks, which its name is not", path, found, ranks);
     return int(ranks);
   });
 }
@@ -86,12 +90,13 @@ int ranks_of(const std::string& path, const std::string& text, int64_t step) {
 std::string progress_text(const ResumePoint& point) {
   const OptimizerProgress& p = point.progress;
   const Detour& d = point.detour;
-  return nlohmann::json{{"t", p.t},
-                        {"skipped", p.skipped},
-                        {"skipped_in_a_row", p.skipped_in_a_row},
-                        {"loss_scale", p.loss_scale},
-                        {"good_steps", p.good_steps},
-                        {"detour", {{"batches", d.batches}, {"rollbacks", d.rollbacks}, {"bad_step", d.bad_step}}}}
+  return nlohmann::json{
+      {"t", p.t},
+      {"skipped", p.skipped},
+      {"skipped_in_a_row", p.skipped_in_a_row},
+      {"loss_scale", p.loss_scale},
+      {"good_steps", p.good_steps},
+      {"detour", {{"batches", d.batches}, {"rollbacks", d.rollbacks}, {"bad_step", d.bad_step}}}}
       .dump();
 }
 
@@ -110,9 +115,12 @@ void read_progress(const std::string& path, const std::string& text, ResumePoint
     d.rollbacks = detour.at("rollbacks");
     d.bad_step = detour.at("bad_step");
   });
-  if (p.t < 0 || !(p.loss_scale > 0 && p.loss_scale <= FLT_MAX) || p.good_steps < 0 || d.batches < 0)
-    fail("{}: metadata \"{}\" has t {}, loss_scale {}, good_steps {} and {} batches left out; expected a finite scale above 0 and counts from 0",
-         path, kProgressKey, p.t, p.loss_scale, p.good_steps, d.batches);
+  if (p.t < 0 || !(p.loss_scale > 0 && p.loss_scale <= FLT_MAX) || p.good_steps < 0 ||
+      d.batches < 0)
+    fail(
+        "{}: metadata \"{}\" has t {}, loss_scale {}, good_steps {} and {} batches left out; "
+        "expected a finite scale above 0 and counts from 0",
+        path, kProgressKey, p.t, p.loss_scale, p.good_steps, d.batches);
 }
 
 }  // namespace mome

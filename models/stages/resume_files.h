@@ -1,4 +1,5 @@
-// The names and the metadata of resume points' files: what their writer (snapshot.cpp) and their reader (resume_point.cpp) share.
+// The names and the metadata of resume points' files: what their writer (snapshot.cpp) and their
+// reader (resume_point.cpp) share.
 #pragma once
 #include <array>
 #include <set>
@@ -22,11 +23,13 @@ struct StatePart {
   void* (ParameterSet::*arena)() const;
   bool trained_only;
 };
-inline constexpr std::array<StatePart, 3> kStateParts = {{{"exp_avg.", &ParameterSet::moments1, true},
-                                                          {"exp_avg_sq.", &ParameterSet::moments2, true},
-                                                          {"average.", &ParameterSet::averages, false}}};
+inline constexpr std::array<StatePart, 3> kStateParts = {
+    {{"exp_avg.", &ParameterSet::moments1, true},
+     {"exp_avg_sq.", &ParameterSet::moments2, true},
+     {"average.", &ParameterSet::averages, false}}};
 
-/// Elements [begin, end) of a parameter. All of it goes by its name and has its shape; a part is NAME[begin:end], a vector.
+/// Elements [begin, end) of a parameter. All of it goes by its name and has its shape; a part is
+/// NAME[begin:end], a vector.
 std::string piece_name(const Parameter& p, int64_t begin, int64_t end);
 struct PieceOf {
   std::string parameter;
@@ -34,7 +37,8 @@ struct PieceOf {
 };
 PieceOf parse_piece(const std::string& name);
 /// Calls f(begin, end) for what the shard holds of a parameter, counted within it.
-void for_shard(const StateShard& shard, const Parameter& p, const std::function<void(int64_t, int64_t)>& f);
+void for_shard(const StateShard& shard, const Parameter& p,
+               const std::function<void(int64_t, int64_t)>& f);
 
 /// Of all files of a save: id, step and number of ranks.
 inline constexpr const char* kSaveKey = "mome.save";

@@ -16,8 +16,10 @@ void to_stderr(const std::string& line) { fmt::print(stderr, "{}\n", line); }
 
 DType compute_dtype(const RunConfig& config, const Device& device) {
   if (config.dtype == "f32") return DType::kF32;
-  if (config.dtype != "fp16" && config.dtype != "bf16") fail("recipe: dtype \"{}\" is unknown; expected f32, fp16 or bf16", config.dtype);
-  if (device.is_host()) fail("recipe: dtype {} is for GPUs; the cpu device computes in f32", config.dtype);
+  if (config.dtype != "fp16" && config.dtype != "bf16")
+    fail("recipe: dtype \"{}\" is unknown; expected f32, fp16 or bf16", config.dtype);
+  if (device.is_host())
+    fail("recipe: dtype {} is for GPUs; the cpu device computes in f32", config.dtype);
   return config.dtype == "fp16" ? DType::kF16 : DType::kBF16;
 }
 
@@ -56,13 +58,16 @@ bool RunParts::agree(bool mine) const {
 }
 
 void RunParts::load_words(const DataConfig& data, const ModelConfig& model) {
-  if (data.vocabulary.empty()) fail("recipe: data.vocabulary is empty; expected a WordPiece vocab.txt");
+  if (data.vocabulary.empty())
+    fail("recipe: data.vocabulary is empty; expected a WordPiece vocab.txt");
   words.emplace(WordPiece::load(data.vocabulary));
   if (words->size() != model.vocabulary)
-    fail("recipe: model.vocabulary is {}, but {} has {} tokens", model.vocabulary, data.vocabulary, words->size());
+    fail("recipe: model.vocabulary is {}, but {} has {} tokens", model.vocabulary, data.vocabulary,
+         words->size());
 }
 
-Dataset RunParts::open(const DataConfig& data, const std::string& source, const std::string& split, const char* key) {
+Dataset RunParts::open(const DataConfig& data, const std::string& source, const std::string& split,
+                       const char* key) {
   if (source.empty()) fail("recipe: data.{} is empty; it is needed", key);
   DatasetOptions o;
   o.image_root = data.image_root;
@@ -72,7 +77,8 @@ Dataset RunParts::open(const DataConfig& data, const std::string& source, const 
   return dataset;
 }
 
-LoaderOptions RunParts::loader_options(const DataConfig& d, const ModelConfig& model, const StageConfig& stage) {
+LoaderOptions RunParts::loader_options(const DataConfig& d, const ModelConfig& model,
+                                       const StageConfig& stage) {
   LoaderOptions o;
   if (stage.batch % world.size != 0) fail("recipe: a batch of {} cannot be split evenly over {} ranks", stage.batch, world.size);
   o.batch = int(stage.batch / world.size);
@@ -115,7 +121,8 @@ void check(const StageConfig& s, const std::string& where) {
   recompute_of(s.recompute, fmt::format("recipe: {}.recompute", where));
   want(s.drop_path >= 0 && s.drop_path < 1, "drop_path", "a rate from 0 to below 1 is expected");
   want(s.dropout >= 0 && s.dropout < 1, "dropout", "a rate from 0 to below 1 is expected");
-  want(s.beta1 >= 0 && s.beta1 < 1 && s.beta2 >= 0 && s.beta2 < 1, "beta1, beta2", "from 0 to below 1 is expected");
+  want(s.beta1 >= 0 && s.beta1 < 1 && s.beta2 >= 0 && s.beta2 < 1, "beta1, beta2",
+       "from 0 to below 1 is expected");
   want(s.average >= 0 && s.average < 1, "average", "from 0 to below 1 is expected");
 }
 

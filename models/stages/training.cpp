@@ -22,7 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-OptimizerOptions optimizer_options(const StageConfig& s) { return {s.beta1, s.beta2, s.eps, s.clip, s.average}; }
+OptimizerOptions optimizer_options(const StageConfig& s) {
+  return {s.beta1, s.beta2, s.eps, s.clip, s.average};
+}
 
 // When the next resume point is due, by steps or by the clock.
 class SaveClock {
@@ -96,7 +98,8 @@ class Loop {
   }
 
  private:
-  // One step of the model. A loss that is not finite is treated as a gradient that is not: the step is skipped.
+  // One step of the model. A loss that is not finite is treated as a gradient that is not: the step
+  // is skipped.
   Guard::Verdict take(int64_t step) {
     parameters_.zero_grads();
     metrics_ = work_->step(model_, step);
@@ -104,7 +107,8 @@ class Loop {
                                           [](const auto& m) { return m.first == "loss" && !std::isfinite(m.second); });
     if (sync_) sync_->finish();
     if (!finite_loss) poison_gradients(parameters_);
-    rate_ = learning_rate(stage_.schedule, stage_.learning_rate, stage_.final_rate, stage_.warmup, stage_.steps, step);
+    rate_ = learning_rate(stage_.schedule, stage_.learning_rate, stage_.final_rate, stage_.warmup,
+                          stage_.steps, step);
     optimizer_.set_rate(rate_);
     optimizer_.step();
     report_ = optimizer_.report();
@@ -249,8 +253,9 @@ class Loop {
     saved_ = point.step;
   }
 
-  // Back to the last resume point of the schedule (the start, where there never was one), and on without the batches since. A
-  // point that not one good step came after is hardly good itself: an older one, where there is one.
+  // Back to the last resume point of the schedule (the start, where there never was one), and on
+  // without the batches since. A point that not one good step came after is hardly good itself: an
+  // older one, where there is one.
   int64_t roll_back(int64_t bad_step) {
     wait_for_saves();
     if (sync_) sync_->settle();
@@ -279,10 +284,12 @@ class Loop {
     save();
     wait_for_saves();
     const int64_t good = guard_.good().step, rollbacks = guard_.good().detour.rollbacks;
-    fail("{}: the gradients of {} steps in a row, {} to {}, were not finite (loss scale {}{}); stopped. {}/step-{:08}.safetensors holds the model "
-         "after the last good step; try a lower learning_rate, a longer warmup or a clip",
-         name_, guard_.bad_steps(), step + 1 - guard_.bad_steps(), step, report_.loss_scale,
-         rollbacks > 0 ? fmt::format(", {} rollbacks", rollbacks) : "", directory_, good);
+    fail(
+        "{}: the gradients of {} steps in a row, {} to {}, were not finite (loss scale {}{}); "
+        "stopped. {}/step-{:08}.safetensors holds the model "
+        "after the last good step; try a lower learning_rate, a longer warmup or a clip",
+        name_, guard_.bad_steps(), step + 1 - guard_.bad_steps(), step, report_.loss_scale,
+        rollbacks > 0 ? fmt::format(", {} rollbacks", rollbacks) : "", directory_, good);
   }
 
   void finish() {
@@ -332,8 +339,12 @@ class Loop {
 
 }  // namespace
 
-std::string final_checkpoint(const RunConfig& config, const std::string& name) { return config.output + "/" + name + ".safetensors"; }
+std::string final_checkpoint(const RunConfig& config, const std::string& name) {
+  return config.output + "/" + name + ".safetensors";
+}
 
-Outcome train(RunParts& run, MomeModel& model, const Training& training) { return Loop(run, model, training).train(); }
+Outcome train(RunParts& run, MomeModel& model, const Training& training) {
+  return Loop(run, model, training).train();
+}
 
 }  // namespace mome

@@ -76,8 +76,8 @@ std::string quoted(const std::string& path, const json& value) {
 
 constexpr std::string_view kNoDigits = "00000000";
 
-/// Where the checksum's digits begin in a header; npos if it has none. Text of other metadata cannot
-/// be mistaken for it: within a string its quotes are escaped.
+/// Where the checksum's digits begin in a header; npos if it has none. Text of other metadata
+/// cannot be mistaken for it: within a string its quotes are escaped.
 size_t find_digits(std::string_view header) {
   const std::string key = fmt::format("\"{}\":\"", kChecksumKey);
   const size_t at = header.find(key);
@@ -112,8 +112,8 @@ size_t safetensors_element_bytes(std::string_view dtype) {
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata,
-                       const Download& download, bool checksum) {
+                       const std::map<std::string, std::string>& metadata, const Download& download,
+                       bool checksum) {
   if (metadata.contains(kChecksumKey)) fail("{}: metadata `{}` is reserved", path, kChecksumKey);
   std::map<std::string, std::string> all_metadata = metadata;
   if (checksum) all_metadata[kChecksumKey] = kNoDigits;
@@ -241,7 +241,7 @@ Checksum SafeTensors::checksum() const {
   const size_t at = kLengthBytes + digits, behind = at + kNoDigits.size();
   const uint32_t crc = crc32c(file.substr(behind), crc32c(kNoDigits, crc32c(file.substr(0, at))));
   return file.substr(at, kNoDigits.size()) == fmt::format("{:08x}", crc) ? Checksum::kFits
-                                                                          : Checksum::kDiffers;
+                                                                         : Checksum::kDiffers;
 }
 
 const SafeTensors::View* SafeTensors::find(std::string_view name) const {

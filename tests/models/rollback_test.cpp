@@ -1,5 +1,6 @@
-// Losses and gradients that are not finite, through the whole training loop: steps are skipped, a run goes back to its last resume
-// point and on with other batches, and gives up in the end; killed or interrupted anywhere it comes to the same.
+// Losses and gradients that are not finite, through the whole training loop: steps are skipped, a
+// run goes back to its last resume point and on with other batches, and gives up in the end; killed
+// or interrupted anywhere it comes to the same.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -43,7 +44,8 @@ std::set<int64_t> from_to(int64_t begin, int64_t end) {
 // Gradients that depend on the batch, the noise and the weights, as real ones do.
 class FakeWork : public TrainingWork {
  public:
-  FakeWork(RunParts& run, Script& script, int64_t first) : run_(run), script_(script), next_(first) {}
+  FakeWork(RunParts& run, Script& script, int64_t first)
+      : run_(run), script_(script), next_(first) {}
   Metrics step(MomeModel& model, int64_t step) override {
     const int64_t batch = next_++;
     EXPECT_EQ(run_.context(step).step, uint64_t(batch));  // what is drawn at random goes along
@@ -55,10 +57,12 @@ class FakeWork : public TrainingWork {
     const float* w = static_cast<const float*>(p.values());
     RandomStream random(1, run_.context(step).step, Purpose::kTest, 0);
     for (const Parameter& q : p.list())  // padding between parameters has none
-      for (int64_t i = q.begin; i < q.end(); ++i) g[i] = 0.1f * w[i] + 0.01f * float(random.uniform(-1, 1));
+      for (int64_t i = q.begin; i < q.end(); ++i)
+        g[i] = 0.1f * w[i] + 0.01f * float(random.uniform(-1, 1));
     if (script_.bad_gradients.contains(batch)) g[p[3].begin] = kNan;
     Metrics m;
-    m.add("loss", script_.bad_losses.contains(batch) ? std::numeric_limits<double>::infinity() : w[0]);
+    m.add("loss",
+          script_.bad_losses.contains(batch) ? std::numeric_limits<double>::infinity() : w[0]);
     return m;
   }
 
@@ -72,7 +76,8 @@ class Rollback : public testing::Test {
  protected:
   Rollback() {
     catch_interrupts();
-    model_.image_size = 16, model_.patch = 8, model_.width = 8, model_.heads = 2, model_.layers = 1, model_.vl_from = 1;
+    model_.image_size = 16, model_.patch = 8, model_.width = 8, model_.heads = 2, model_.layers = 1,
+    model_.vl_from = 1;
     model_.text_length = 8, model_.vocabulary = 12;
     stage_.steps = 50, stage_.batch = 1, stage_.average = 0.9;
     config_.save_every = 10, config_.log_every = 1, config_.rollback_after = 5;
@@ -116,7 +121,9 @@ class Rollback : public testing::Test {
     return lines;
   }
   void expect_same(const std::string& a, const std::string& b, const std::string& what) {
-    EXPECT_TRUE(read_file(folder_ / (a + "/image.safetensors")) == read_file(folder_ / (b + "/image.safetensors"))) << what;
+    EXPECT_TRUE(read_file(folder_ / (a + "/image.safetensors")) ==
+                read_file(folder_ / (b + "/image.safetensors")))
+        << what;
     EXPECT_EQ(log_of(a), log_of(b)) << what;
   }
 
@@ -127,8 +134,8 @@ class Rollback : public testing::Test {
   std::string notes_, screen_;
 };
 
-// Batches 25 to 32 have no finite gradient: five steps are skipped, the run goes back to step 20 without the ten batches since,
-// skips three more and goes on.
+// Batches 25 to 32 have no finite gradient: five steps are skipped, the run goes back to step 20
+// without the ten batches since, skips three more and goes on.
 Script hole() { return {.bad_gradients = from_to(25, 33)}; }
 
 TEST_F(Rollback, GoesBackAndOnWithOtherBatches) {
@@ -137,7 +144,8 @@ TEST_F(Rollback, GoesBackAndOnWithOtherBatches) {
   std::vector<int64_t> drawn(60);
   for (int64_t i = 0; i < 60; ++i) drawn[size_t(i)] = i;  // steps 0 to 29, then 20 to 49
   EXPECT_EQ(script.drawn, drawn);
-  EXPECT_NE(screen_.find("image: steps 25 to 29 had no finite gradient: back to step 20, and on without the 10 batches since (rollback 1 of 3)"),
+  EXPECT_NE(screen_.find("image: steps 25 to 29 had no finite gradient: back to step 20, and on "
+                         "without the 10 batches since (rollback 1 of 3)"),
             std::string::npos)
       << screen_;
   std::vector<int64_t> steps;
@@ -146,7 +154,9 @@ TEST_F(Rollback, GoesBackAndOnWithOtherBatches) {
     if (line.contains("rollback")) {
       ++rollbacks;
       EXPECT_EQ(line["step"], 20);
-      EXPECT_EQ(line["rollback"], (nlohmann::json{{"bad_steps", {25, 29}}, {"batches_left_out", 10}, {"rollbacks", 1}}));
+      EXPECT_EQ(
+          line["rollback"],
+          (nlohmann::json{{"bad_steps", {25, 29}}, {"batches_left_out", 10}, {"rollbacks", 1}}));
     } else {
       steps.push_back(line["step"]);
     }
@@ -158,8 +168,10 @@ TEST_F(Rollback, GoesBackAndOnWithOtherBatches) {
 TEST_F(Rollback, BeginsAnewWhereThereIsNoPointYet) {
   Script script{.bad_gradients = from_to(4, 10)};
   ASSERT_EQ(train("run", script), Outcome::kDone);
-  EXPECT_NE(screen_.find("back to step 0, and on without the 9 batches since"), std::string::npos) << screen_;
-  // It is the run that never saw those batches, but for when it learned what: the same model from other numbers of batches.
+  EXPECT_NE(screen_.find("back to step 0, and on without the 9 batches since"), std::string::npos)
+      << screen_;
+  // It is the run that never saw those batches, but for when it learned what: the same model from
+  // other numbers of batches.
   EXPECT_EQ(script.drawn.size(), 59u);
   EXPECT_EQ(script.drawn.back(), 58);
   Script again{.bad_gradients = from_to(4, 10), .crash = 30};
@@ -174,7 +186,8 @@ TEST_F(Rollback, ACrashOrAnInterruptionAnywhereChangesNothing) {
   ASSERT_EQ(train("whole", whole), Outcome::kDone);
   // Before the hole, in it, in its second visit, right behind the rollback and later.
   for (const int64_t batch : {3, 21, 24, 25, 28, 29, 30, 32, 33, 39, 45, 58}) {
-    const std::string crashed = fmt::format("crashed{}", batch), interrupted = fmt::format("interrupted{}", batch);
+    const std::string crashed = fmt::format("crashed{}", batch),
+                      interrupted = fmt::format("interrupted{}", batch);
     Script script = hole();
     script.crash = batch;
     EXPECT_THROW(train(crashed, script), Crash) << batch;
@@ -186,8 +199,14 @@ TEST_F(Rollback, ACrashOrAnInterruptionAnywhereChangesNothing) {
     EXPECT_EQ(train(interrupted, script), Outcome::kInterrupted) << batch;
     catch_interrupts();
     // Saved is what the model held: within the hole that is step 25 (or 20, behind the rollback).
-    const int64_t good = batch < 25 ? batch + 1 : batch < 29 ? 25 : batch == 29 ? 20 : batch < 33 ? 20 : batch + 1 - 10;
-    EXPECT_TRUE(fs::exists(folder_ / fmt::format("{}/image/step-{:08}.safetensors", interrupted, good))) << batch;
+    const int64_t good = batch < 25    ? batch + 1
+                         : batch < 29  ? 25
+                         : batch == 29 ? 20
+                         : batch < 33  ? 20
+                                       : batch + 1 - 10;
+    EXPECT_TRUE(
+        fs::exists(folder_ / fmt::format("{}/image/step-{:08}.safetensors", interrupted, good)))
+        << batch;
     script.interrupt = -1;
     ASSERT_EQ(train(interrupted, script), Outcome::kDone);
     expect_same("whole", interrupted, interrupted);
@@ -199,11 +218,19 @@ TEST_F(Rollback, GivesUpAfterSoMany) {
   const std::string error = stopped("run", script);
   EXPECT_NE(error.find("image: the gradients of 5 steps in a row, "), std::string::npos) << error;
   EXPECT_NE(error.find("3 rollbacks"), std::string::npos) << error;
-  // From the point that not one good step came after it went to the one before: steps 20, 10 and 10 again.
-  EXPECT_NE(screen_.find("back to step 20, and on without the 10 batches since (rollback 1 of 3)"), std::string::npos) << screen_;
-  EXPECT_NE(screen_.find("back to step 10, and on without the 15 batches since (rollback 2 of 3)"), std::string::npos) << screen_;
-  EXPECT_NE(screen_.find("back to step 10, and on without the 5 batches since (rollback 3 of 3)"), std::string::npos) << screen_;
-  const std::string name = error.substr(error.find("image/step-"), std::string("image/step-00000010.safetensors").size());
+  // From the point that not one good step came after it went to the one before: steps 20, 10 and 10
+  // again.
+  EXPECT_NE(screen_.find("back to step 20, and on without the 10 batches since (rollback 1 of 3)"),
+            std::string::npos)
+      << screen_;
+  EXPECT_NE(screen_.find("back to step 10, and on without the 15 batches since (rollback 2 of 3)"),
+            std::string::npos)
+      << screen_;
+  EXPECT_NE(screen_.find("back to step 10, and on without the 5 batches since (rollback 3 of 3)"),
+            std::string::npos)
+      << screen_;
+  const std::string name = error.substr(error.find("image/step-"),
+                                        std::string("image/step-00000010.safetensors").size());
   EXPECT_TRUE(fs::exists(folder_ / ("run/" + name))) << error;
   EXPECT_EQ(stopped("run", script), error);  // once more, the same
 }
@@ -213,7 +240,10 @@ TEST_F(Rollback, NeverWhereTheRecipeSaysSo) {
   stage_.steps = 200;
   Script script{.bad_gradients = from_to(25, 1000)};
   const std::string error = stopped("run", script);
-  EXPECT_NE(error.find("the gradients of 50 steps in a row, 25 to 74, were not finite (loss scale 1)"), std::string::npos) << error;
+  EXPECT_NE(
+      error.find("the gradients of 50 steps in a row, 25 to 74, were not finite (loss scale 1)"),
+      std::string::npos)
+      << error;
   EXPECT_TRUE(fs::exists(folder_ / "run/image/step-00000025.safetensors"));
   Script few{.bad_gradients = from_to(25, 74)};
   EXPECT_EQ(train("few", few), Outcome::kDone);
@@ -224,7 +254,9 @@ TEST_F(Rollback, ALossThatIsNotFiniteSkipsTheStep) {
   stage_.steps = 3;
   Script script{.bad_losses = {1}};
   ASSERT_EQ(train("run", script), Outcome::kDone);
-  EXPECT_NE(screen_.find("image: step 1: the loss is not finite; the step was skipped"), std::string::npos) << screen_;
+  EXPECT_NE(screen_.find("image: step 1: the loss is not finite; the step was skipped"),
+            std::string::npos)
+      << screen_;
   const auto log = log_of("run");
   EXPECT_TRUE(log[1]["loss"].is_null());
   // Its value is the first weight, which step 1 left alone.
@@ -245,18 +277,22 @@ TEST(Guard, TheLossScalesSearchDoesNotCount) {
   float scale = 0x1p16f;
   for (int64_t step = 0; step < 26; ++step) {
     scale = std::max(1.f, scale / 2);
-    const Guard::Verdict verdict = guard.after(step, {.grad_norm = 0, .skipped = true, .loss_scale = scale, .skipped_in_a_row = step + 1}, {});
+    const Guard::Verdict verdict = guard.after(
+        step, {.grad_norm = 0, .skipped = true, .loss_scale = scale, .skipped_in_a_row = step + 1},
+        {});
     EXPECT_EQ(verdict, step < 25 ? Guard::Verdict::kGoOn : Guard::Verdict::kRollBack) << step;
   }
   EXPECT_EQ(guard.good().step, 0);
-  EXPECT_EQ(guard.good().progress.loss_scale, 0x1p16f);  // from there the search is gone through again
+  EXPECT_EQ(guard.good().progress.loss_scale,
+            0x1p16f);  // from there the search is gone through again
 }
 
 TEST(Guard, RollbacksCountAnewOnceTheRunIsFurther) {
   RunConfig config;
   config.rollback_after = 1, config.rollbacks = 1;
   Guard guard(config);
-  const OptimizerReport good{.loss_scale = 1}, bad{.skipped = true, .loss_scale = 1, .skipped_in_a_row = 1};
+  const OptimizerReport good{.loss_scale = 1},
+      bad{.skipped = true, .loss_scale = 1, .skipped_in_a_row = 1};
   const OptimizerProgress progress{.loss_scale = 1};
   guard.begin(0, progress, {});
   EXPECT_EQ(guard.after(7, bad, progress), Guard::Verdict::kRollBack);

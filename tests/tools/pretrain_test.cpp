@@ -150,6 +150,9 @@ TEST_F(PretrainTest, WrongRecipesAreNamed) {
   expect({"--set", "data.train=" + path("none.jsonl")}, 1, "none.jsonl");
   expect({"--set", "stages.pairs.itm_texts=soft"}, 1, "expected \"hard\" or \"random\"");
   expect({"--stage", "poem"}, 2, "poem");
+  expect({"--set", "keep=0"}, 1, "keep: at least 1");
+  expect({"--set", "save_minutes=-1"}, 1, "save_minutes: 0 or more");
+  expect({"--set", "rollback_after=-1"}, 1, "rollback_after: 0 or more");
   expect({"--set", "stages.image.mask_ratio=0"}, 1, "mask_ratio");
 }
 

@@ -1,4 +1,5 @@
-// A pretraining that takes less than a second, all three stages of it, for tests of what happens to runs.
+// A pretraining that takes less than a second, all three stages of it, for tests of what happens to
+// runs.
 #pragma once
 #include <fmt/format.h>
 
@@ -11,14 +12,16 @@
 
 namespace mome {
 
-/// A folder with pairs.jsonl, text.txt, vocab.txt and recipe.toml: 23 steps in three stages, a resume point every second.
+/// A folder with pairs.jsonl, text.txt, vocab.txt and recipe.toml: 23 steps in three stages, a
+/// resume point every second.
 class SmallRun : public ProgramTest {
  protected:
   void SetUp() override {
     ProgramTest::SetUp();
     // Squares and stripes in six colours: 24 pictures with a caption each.
     const char* colours[] = {"red", "green", "blue", "yellow", "white", "black"};
-    const uint8_t rgb[][3] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 255, 255}, {0, 0, 0}};
+    const uint8_t rgb[][3] = {{255, 0, 0},   {0, 255, 0},     {0, 0, 255},
+                              {255, 255, 0}, {255, 255, 255}, {0, 0, 0}};
     const char* shapes[] = {"square", "stripe", "corner", "cross"};
     std::ofstream lines(path("pairs.jsonl")), text(path("text.txt"));
     for (int c = 0; c < 6; ++c)
@@ -28,18 +31,23 @@ class SmallRun : public ProgramTest {
         image.pixels.assign(16 * 16 * 3, 128);
         for (int y = 0; y < 16; ++y)
           for (int x = 0; x < 16; ++x) {
-            const bool in = s == 0 ? x > 3 && x < 12 && y > 3 && y < 12 : s == 1 ? x % 4 < 2 : s == 2 ? x + y < 12 : x == y || x + y == 15;
-            for (int k = 0; in && k < 3; ++k) image.pixels[size_t((y * 16 + x) * 3 + k)] = rgb[c][k];
+            const bool in = s == 0   ? x > 3 && x < 12 && y > 3 && y < 12
+                            : s == 1 ? x % 4 < 2
+                            : s == 2 ? x + y < 12
+                                     : x == y || x + y == 15;
+            for (int k = 0; in && k < 3; ++k)
+              image.pixels[size_t((y * 16 + x) * 3 + k)] = rgb[c][k];
           }
         const std::string name = fmt::format("{}_{}.png", colours[c], shapes[s]);
         write_png(path(name), image);
-        lines << fmt::format("{{\"image\": \"{}\", \"captions\": [\"a {} {}\"], \"split\": \"{}\"}}\n", name, colours[c], shapes[s],
-                             (c + s) % 4 ? "train" : "test");
+        lines << fmt::format(
+            "{{\"image\": \"{}\", \"captions\": [\"a {} {}\"], \"split\": \"{}\"}}\n", name,
+            colours[c], shapes[s], (c + s) % 4 ? "train" : "test");
         text << "a " << colours[c] << " " << shapes[s] << "\n";
       }
     std::ofstream vocabulary(path("vocab.txt"));
-    for (const char* t : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "yellow", "white", "black", "square",
-                          "stripe", "corner", "cross"})
+    for (const char* t : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue",
+                          "yellow", "white", "black", "square", "stripe", "corner", "cross"})
       vocabulary << t << "\n";
     std::ofstream(path("recipe.toml")) << fmt::format(R"(
 save_every = 2
@@ -68,10 +76,13 @@ average = 0.9
 steps = 9
 batch = 8
 average = 0.5
-)", folder_);
+)",
+                                                      folder_);
   }
-  std::vector<std::string> command(const std::string& output, std::vector<std::string> more = {}) const {
-    std::vector<std::string> c = {"pretrain", path("recipe.toml"), "--set", "output=" + path(output)};
+  std::vector<std::string> command(const std::string& output,
+                                   std::vector<std::string> more = {}) const {
+    std::vector<std::string> c = {"pretrain", path("recipe.toml"), "--set",
+                                  "output=" + path(output)};
     for (const std::string& m : more) c.push_back(m);
     return c;
   }
