@@ -72,6 +72,8 @@ class PairLoader {
   const Batch& next();
 
   int64_t bad_images() const { return images_.bad_images(); }
+  /// Seconds that next() has blocked since the last call of this (Prefetcher::waited).
+  double waited() { return prefetcher_.waited(); }
 
  private:
   void make(int64_t step, int i, LoaderSlot& slot);
@@ -95,6 +97,8 @@ class TextLoader {
 
   /// As PairLoader::next; without images, and image_ids 0. records: line numbers from 0.
   const Batch& next();
+
+  double waited() { return prefetcher_.waited(); }  // as PairLoader's
 
  private:
   const std::vector<std::string> lines_;

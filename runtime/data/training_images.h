@@ -1,4 +1,7 @@
 // Pictures for training samples: decoded, augmented, and replaced where they cannot be decoded.
+// JPEGs much larger than needed are decoded at 1/2, 1/4 or 1/8 of their sides (reduction() in
+// runtime/image/augment.h), which differs from shrinking the whole picture by what one filter
+// differs from another; what is cached never changes what comes out.
 #pragma once
 #include <cstdint>
 #include <functional>
