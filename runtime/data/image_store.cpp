@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/core/error.h"
+#include "runtime/data/piped_shards.h"
 #include "runtime/data/read_bytes.h"
 #include "runtime/image/decode.h"
 
@@ -29,6 +30,8 @@ ImageStore::Part ImageStore::part(int32_t record, const Choose& choose) {
   if (kept) return {kept, choose(kept->width, kept->height)};
   try {
     return decode(record, choose);
+  } catch (const ShardError&) {
+    throw;  // no picture's own fault
   } catch (const Error& e) {
     const std::lock_guard lock(mutex_);
     entry.error = std::make_shared<const std::string>(e.what());

@@ -35,7 +35,7 @@ class ImageStore {
   ImageStore(const Dataset& dataset, int64_t cache_mib, Reduce reduce = nullptr);
 
   /// The image of a record, whole. Throws Error, naming the file, if it cannot be read or decoded;
-  /// the next call for it then does so at once. Thread-safe.
+  /// the next call for it then does so at once. ShardError passes (piped_shards.h). Thread-safe.
   std::shared_ptr<const Image> get(int32_t record);
 
   /// The part of it that `choose`, which is called once unless the picture's head is broken, names.

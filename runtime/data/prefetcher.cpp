@@ -20,13 +20,16 @@ Prefetcher::Prefetcher(int batch, int threads, int64_t first_step, Make make)
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-Prefetcher::~Prefetcher() {
+Prefetcher::~Prefetcher() { stop(); }
+
+void Prefetcher::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
   room_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void Prefetcher::work() {

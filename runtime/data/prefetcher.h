@@ -22,8 +22,9 @@ class Prefetcher {
   /// i).
   using Make = std::function<void(int64_t step, int i, int slot)>;
   Prefetcher(int batch, int threads, int64_t first_step, Make make);
-  /// Stops after the samples now being made.
-  ~Prefetcher();
+  ~Prefetcher();  // as stop()
+  /// Returns after the samples now being made. next() must not be called after it.
+  void stop();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/core/error.h"
+#include "runtime/data/piped_shards.h"
 
 namespace mome {
 
@@ -35,6 +36,8 @@ int32_t TrainingImages::fill(int32_t drawn, int32_t samples, uint64_t epoch,
         const Image made =
             augment_crop(*image, crop, options_.image_size, options_.augmentation, random);
         std::copy(made.pixels.begin(), made.pixels.end(), to[j]);
+      } catch (const ShardError&) {
+        throw;
       } catch (const Error& e) {
         good = false;
         const bool told = std::any_of(bad.begin(), bad.end(),
