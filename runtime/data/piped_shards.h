@@ -73,9 +73,9 @@ class PipedShards : public std::enable_shared_from_this<PipedShards> {
   /// Room for at least so many shards on disk.
   void keep_at_least(int shards);
 
-  /// While it exists, running commands are killed and new ones refused: open() throws ShardError; what fetch_ahead() was
-  /// asked for and has not begun is forgotten.
-  /// For a loader that is given up while a slow command runs.
+  /// While it exists, running commands are killed and new ones refused: open() throws ShardError;
+  /// what fetch_ahead() was asked for and has not begun is forgotten. For a loader that is given up
+  /// while a slow command runs.
   class Interruption {
    public:
     explicit Interruption(PipedShards& pool);
