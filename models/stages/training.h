@@ -78,7 +78,8 @@ std::string fingerprint(R recipe) {
   recipe.output.clear();
   recipe.device.clear();
   recipe.log_every = recipe.save_every = recipe.compute_threads = recipe.evaluate_every = 0;
-  recipe.data.threads = recipe.data.cache_mib = 0;
+  recipe.data.threads = recipe.data.cache_mib = recipe.data.retries = 0;
+  recipe.data.index_cache.clear();
   return print_recipe(recipe);
 }
 

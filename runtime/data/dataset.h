@@ -25,8 +25,7 @@ struct DatasetOptions {
   /// Whether a record with neither caption nor keyword counts as broken.
   bool need_captions = false;
   /// Folder where the indexes of piped shards are kept, so that only the first start runs all
-  /// commands, and where a shard in use is put. Empty: no index is kept, and temporary files lie
-  /// where the system has them.
+  /// commands; ranks may share it. Empty: no index is kept.
   std::string index_cache = {};
   /// Further runs of a piped shard's command that failed.
   int retries = 2;

@@ -116,8 +116,7 @@ std::shared_ptr<const RandomFile> PipedShards::fetch(const PipedShard& shard) {
 }
 
 std::shared_ptr<const RandomFile> PipedShards::run_once(const PipedShard& shard) {
-  const fs::path folder =
-      options_.folder.empty() ? fs::temp_directory_path() : fs::path(options_.folder);
+  const fs::path folder = fs::temp_directory_path();
   std::string name = (folder / "mome_shard_XXXXXX").string();
   const int handle = ::mkostemp(name.data(), O_CLOEXEC);
   if (handle < 0) fail("cannot make a file in {}: {}", folder.string(), std::strerror(errno));

@@ -1,6 +1,7 @@
 // Tar shards that commands print ("pipe:aws s3 cp s3://bucket/0001.tar -"): a command is run when
-// its shard is looked at, and what it printed is kept in a temporary file without a name while the
-// shard is in use. At most `kept` shards are on disk at once, the latest used.
+// its shard is looked at, and what it printed is kept in a file without a name while the shard is
+// in use, in the folder that TMPDIR names, else the system's. At most `kept` shards are on disk at
+// once, the latest used.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -49,9 +50,8 @@ class PipedShard {
 class PipedShards : public std::enable_shared_from_this<PipedShards> {
  public:
   struct Options {
-    std::string folder;  // for the temporary files; empty: the system's
-    int retries = 2;     // further runs of a command that failed
-    int kept = 4;        // shards on disk at once, at least; keep_at_least() raises it
+    int retries = 2;  // further runs of a command that failed
+    int kept = 4;     // shards on disk at once, at least; keep_at_least() raises it
   };
   explicit PipedShards(Options options);
   ~PipedShards();

@@ -96,8 +96,9 @@ void read_webdataset(const std::string& source, const DatasetOptions& options, C
     shards[i].name = names[i];
     if (!is_piped(names[i])) continue;
     if (!pool) {
-      pool = std::make_shared<PipedShards>(
-          PipedShards::Options{.folder = options.index_cache, .retries = options.retries});
+      PipedShards::Options piped;
+      piped.retries = options.retries;
+      pool = std::make_shared<PipedShards>(piped);
     }
     shards[i].piped = pool->add(names[i]);
   }
