@@ -239,14 +239,28 @@ class Vlmo(nn.Module):
         return (F.normalize(getattr(self, f"itc_{name}_proj")(own), dim=-1),
                 F.normalize(getattr(self, f"itc_vl_{name}_proj")(tail), dim=-1))
 
+    @staticmethod
+    def gather(own):
+        """Features of all ranks, in their order; the gradient reaches this rank's (official)."""
+        if not torch.distributed.is_initialized():
+            return own
+        parts = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, own.detach().contiguous())
+        parts[torch.distributed.get_rank()] = own
+        return torch.cat(parts)
+
     def contrast(self, image, ids, keep):
         v = self.features(self.embed_image(image), "imag", self.bias("imag"))
         t = self.features(self.embed_text(ids), "text", self.bias("text", keep))
-        target = torch.arange(len(image))
+        v, t = ([self.gather(f) for f in side] for side in (v, t))
+        target = torch.arange(len(v[0]))
         s = self.logit_scale.exp() * v[0] @ t[0].T
         s_vl = self.logit_vl_scale.exp() * v[1] @ t[1].T
         losses = [F.cross_entropy(m, target) for m in (s, s.T, s_vl, s_vl.T)]
-        return sum(losses) / 4, s.detach()
+        n, first = len(image), 0
+        if torch.distributed.is_initialized():  # hard negatives are drawn among a rank's own
+            first = torch.distributed.get_rank() * n
+        return sum(losses) / 4, s.detach()[first:first + n, first:first + n]
 
     @staticmethod
     def draw_negatives(similarity):
@@ -327,6 +341,16 @@ class Trainer:
         self.loss = getattr(self.model, f"{self.stage}_loss")
         if compiled:
             compile_blocks(self.model)
+        if torch.distributed.is_initialized():
+            # DDP's forward is the loss, so that every parameter's gradient is reduced in backward.
+            class Loss(nn.Module):
+                def __init__(self, model, loss):
+                    super().__init__()
+                    self.model, self.loss = model, loss
+
+                def forward(self, *batch):
+                    return self.loss(*batch)
+            self.loss = nn.parallel.DistributedDataParallel(Loss(self.model, self.loss), static_graph=True, gradient_as_bucket_view=True)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             [{"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.01},

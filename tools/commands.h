@@ -17,11 +17,14 @@ void add_embed_command(CLI::App& app);
 void add_evaluate_command(CLI::App& app);
 void add_finetune_command(CLI::App& app);
 void add_info_command(CLI::App& app);
+void add_launch_command(CLI::App& app);
+void add_plan_command(CLI::App& app);
 void add_pretrain_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_search_command(CLI::App& app);
 void add_serve_command(CLI::App& app);
 void add_trace_command(CLI::App& app);
+void add_watch_command(CLI::App& app);
 
 // The subcommands of `mome bench`, which is begun by `mome bench step`.
 void add_bench_embed_command(CLI::App& bench);

@@ -3,7 +3,7 @@
 #   tools/gpu_check.sh [--carried] [--out CSV] [--python PYTHON] [part...]
 # Parts, each within ten minutes (default: all, in this order):
 #   build       configures and builds the preset cuda for this machine's GPUs
-#   tests       every kernel's test on the cuda device (the same test bodies that CI runs on simt)
+#   tests       every kernel's test on the cuda device (the same test bodies that CI runs on simt), and NCCL's
 #   sanitizer   compute-sanitizer's memcheck, racecheck, initcheck and synccheck over the small kernel tests
 #   train       a tiny training of all three stages in f32, fp16 and bf16, whose losses follow the cpu device's
 #   attention   figures of attention with a trained bias          | each appended to CSV beside
@@ -51,7 +51,7 @@ kernel_tests() { find build/cuda/tests -name '*_gpu_test' -type f | sort; }
 part_tests() {
   local test status=0
   [ -n "$(kernel_tests)" ] || { say "no tests in build/cuda/tests: build first"; return 1; }
-  for test in $(kernel_tests); do
+  for test in $(kernel_tests) build/cuda/tests/nccl_test; do
     say "$test"
     "$test" --gtest_brief=1 || status=1
   done

@@ -28,6 +28,7 @@ int run(int argc, char** argv) {
   mome::add_data_command(app);
   mome::add_pretrain_command(app);
   mome::add_finetune_command(app);
+  mome::add_launch_command(app);
   mome::add_evaluate_command(app);
   mome::add_embed_command(app);
   mome::add_search_command(app);
@@ -38,6 +39,8 @@ int run(int argc, char** argv) {
   mome::add_convert_command(app);
   mome::add_bench_command(app);
   mome::add_report_command(app);
+  mome::add_watch_command(app);
+  mome::add_plan_command(app);
   try {
     app.parse(argc, argv);
     // Not app.require_subcommand(1): that would hide an unknown name behind "one is required".
@@ -47,6 +50,8 @@ int run(int argc, char** argv) {
     }
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
+  } catch (const CLI::RuntimeError& error) {  // what was started has failed, and said so
+    return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     return complain(kWrongUse, fmt::format("{}\nRun with --help for more.", error.what()).c_str());
   } catch (const mome::UsageError& error) {

@@ -3,13 +3,15 @@
 #   tools/setup.sh            installs the build packages; does nothing when all are there
 #   tools/setup.sh cuda       installs what compiles device code for V100 beside CUDA 13 (see
 #                             tools/volta_toolkit.sh); optional: where that cannot be had, it says so and succeeds
+#   tools/setup.sh slurm      installs Slurm for its test, which starts a cluster of this machine (as root); optional, too
 #   tools/setup.sh data DIR   unpacks four data packages into DIR: nothing is installed, no root needed
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build ccache pkg-config libopenblas-openmp-dev libtomlplusplus-dev
   nlohmann-json3-dev libcli11-dev libfmt-dev libpugixml-dev libharfbuzz-dev libutf8proc-dev libstb-dev
-  libjpeg62-turbo-dev libgtest-dev libbenchmark-dev libboost-context-dev)
+  libjpeg62-turbo-dev libgtest-dev libbenchmark-dev libboost-context-dev libopenmpi-dev openmpi-bin)
 device_code_packages=(clang-19)
+slurm_packages=(slurm-wlm munge)
 data_packages=(fonts-noto-color-emoji unicode-data unicode-cldr-core ruby-gemojione)
 
 die() {
@@ -51,10 +53,13 @@ install_build_packages() {
 }
 
 # Optional, so nothing in it ends the script: whoever needs the packages says that they are missing.
-install_device_code_packages() {
-  find_missing "${device_code_packages[@]}"
+#   install_optional WHAT PACKAGE...
+install_optional() {
+  local what=$1
+  shift
+  find_missing "$@"
   if [ ${#missing[@]} = 0 ]; then
-    echo "setup: all ${#device_code_packages[@]} optional packages for device code are installed"
+    echo "setup: all $# optional packages for $what are installed"
     return
   fi
   echo "setup: installing the optional ${missing[*]}"
@@ -62,7 +67,7 @@ install_device_code_packages() {
     (as_root apt-get update -q) || true
   fi
   (as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}") \
-    || echo "setup: going on without the optional ${missing[*]}: no device code for V100 beside CUDA 13" >&2
+    || echo "setup: going on without the optional ${missing[*]}: there is no $what" >&2
 }
 
 # True when the data in $1 is whole: versions.txt is written last.
@@ -100,10 +105,11 @@ fetch_data() {
 
 case ${1-} in
   "") install_build_packages ;;
-  cuda) install_device_code_packages ;;
+  cuda) install_optional "device code for V100 beside CUDA 13" "${device_code_packages[@]}" ;;
+  slurm) install_optional "test of Slurm" "${slurm_packages[@]}" ;;
   data)
     [ $# = 2 ] || die "usage: tools/setup.sh data DIR"
     fetch_data "$2"
     ;;
-  *) die "unknown argument $1; usage: tools/setup.sh [cuda | data DIR]" ;;
+  *) die "unknown argument $1; usage: tools/setup.sh [cuda | slurm | data DIR]" ;;
 esac

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kLanes = 16;           // Philox calls side by side
 constexpr int kBlock = 4 * kLanes;   // words of a block
-constexpr int64_t kGrain = 1 << 14;  // elements of a chunk, a multiple of kBlock
+constexpr int64_t kGrain = 1 << 14;  // elements of a chunk, about
 
 /// Words of the calls index … index + kLanes - 1: word w of call l at out[4 l + w]. Equal to
 /// philox().
@@ -62,21 +62,25 @@ void apply(int64_t n, const uint32_t* word, uint32_t threshold, T scale, const T
 }  // namespace
 
 template <class T, class Queue>
-void dropout(Queue&, int64_t count, const T* x, double p, uint64_t seed, uint64_t step,
-             uint64_t stream, T* y) {
+void dropout(Queue&, int64_t rows, int64_t width, const int64_t* row, const T* x, double p,
+             uint64_t seed, uint64_t step, uint64_t stream, T* y) {
   assert(p >= 0 && p < 1);
   const uint32_t threshold = drop_below(p);
   const T scale = T(1 / (1 - p));
-  parallel_chunks(count, kGrain, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width));
+  parallel_chunks(rows, grain, [&](int64_t begin, int64_t end) {
     if (threshold == 0) {
-      if (y != x) std::copy(x + begin, x + end, y + begin);
+      if (y != x) std::copy(x + begin * width, x + end * width, y + begin * width);
       return;
     }
     uint32_t word[kBlock];
-    for (int64_t i = begin; i < end; i += kBlock) {
-      philox_lanes(seed, step, Purpose::kDropout, first_call(stream) + uint64_t(i) / 4, word);
-      const int64_t n = std::min<int64_t>(kBlock, end - i);
-      apply(n, word, threshold, scale, x + i, y + i);
+    for (int64_t r = begin; r < end; ++r) {
+      const uint64_t call = row_call(stream, row ? row[r] : r, width);
+      for (int64_t c = 0; c < width; c += kBlock) {
+        philox_lanes(seed, step, Purpose::kDropout, call + uint64_t(c) / 4, word);
+        const int64_t n = std::min<int64_t>(kBlock, width - c);
+        apply(n, word, threshold, scale, x + r * width + c, y + r * width + c);
+      }
     }
   });
 }
@@ -98,7 +102,8 @@ void drop_path_scale(Queue&, int64_t rows, const int32_t* sample, double p, uint
 }
 
 #define MOME_INSTANTIATE(T)                                                                    \
-  template void dropout<T>(Cpu&, int64_t, const T*, double, uint64_t, uint64_t, uint64_t, T*); \
+  template void dropout<T>(Cpu&, int64_t, int64_t, const int64_t*, const T*, double, uint64_t, \
+                           uint64_t, uint64_t, T*);                                            \
   template void drop_path_scale<T>(Cpu&, int64_t, const int32_t*, double, uint64_t, uint64_t,  \
                                    uint64_t, T*);
 MOME_INSTANTIATE(float)

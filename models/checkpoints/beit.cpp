@@ -82,8 +82,9 @@ std::vector<std::string> import_beit(NamedTensors& tensors) {
   return dropped;
 }
 
-NamedTensors read_under_vlmo_names(const std::string& path, std::vector<std::string>* dropped) {
-  NamedTensors tensors = read_tensors(path);
+NamedTensors read_under_vlmo_names(const std::string& path, std::vector<std::string>* dropped,
+                                   bool verify) {
+  NamedTensors tensors = read_tensors(path, verify);
   strip_prefixes(tensors);
   if (!is_beit(tensors)) return tensors;
   std::vector<std::string> names = import_beit(tensors);

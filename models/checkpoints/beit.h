@@ -22,6 +22,6 @@ std::vector<std::string> import_beit(NamedTensors& tensors);
 /// A file of any kind (read_tensors) under VLMo's names: a framework's prefixes are taken off, and
 /// BEiT's names are imported. `dropped`: what import_beit returns; may be null.
 NamedTensors read_under_vlmo_names(const std::string& path,
-                                   std::vector<std::string>* dropped = nullptr);
+                                   std::vector<std::string>* dropped = nullptr, bool verify = false);
 
 }  // namespace mome

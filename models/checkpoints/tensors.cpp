@@ -119,6 +119,9 @@ NamedTensors read_tensors(const std::string& path, bool verify) {
     take_views(tensors, file);
   } else {
     const auto file = std::make_shared<const SafeTensors>(path);
+    if (verify && file->checksum() == Checksum::kDiffers)
+      fail("{}: its checksum does not fit: damaged, or changed by a program that kept the metadata entry `{}`",
+           path, kChecksumKey);
     tensors.metadata = file->metadata();
     take_views(tensors, file);
   }

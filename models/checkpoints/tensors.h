@@ -35,8 +35,8 @@ struct NamedTensors {
 };
 
 /// Reads a file of either kind by its content: safetensors, or what torch.save wrote. Nothing but
-/// headers is read until a tensor is. `verify`: compares a PyTorch file's checksums, which reads
-/// all of it. Errors as of SafeTensors and TorchFile.
+/// headers is read until a tensor is. `verify`: compares the file's checksums where it has some,
+/// which reads all of it. Errors as of SafeTensors and TorchFile.
 NamedTensors read_tensors(const std::string& path, bool verify = false);
 
 /// Takes off what a training framework put before every name ("module." of DeepSpeed and

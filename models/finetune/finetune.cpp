@@ -1,6 +1,5 @@
 #include "models/finetune/finetune.h"
 
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -117,7 +116,6 @@ Outcome finetune(const FinetuneRecipe& given) {
   check(given);
   FinetuneRecipe recipe = given;
   const Task task = parse_task(recipe.task);
-  if (recipe.compute_threads > 0) omp_set_num_threads(int(recipe.compute_threads));
   ModelShape shape = infer_shape(read_under_vlmo_names(recipe.checkpoint), recipe.heads);
   if (recipe.image_size > 0) shape.config.image_size = recipe.image_size;
   if (recipe.text_length > 0) shape.config.text_length = recipe.text_length;
@@ -143,7 +141,7 @@ Outcome finetune(const FinetuneRecipe& given) {
 
   fs::create_directories(recipe.output);
   catch_interrupts();
-  if (fs::exists(final_checkpoint(recipe, recipe.task))) {
+  if (run.agree(fs::exists(final_checkpoint(recipe, recipe.task)))) {
     run.note(fmt::format("{}: done before ({})", recipe.task, final_checkpoint(recipe, recipe.task)));
     return Outcome::kDone;
   }
@@ -158,7 +156,7 @@ Outcome finetune(const FinetuneRecipe& given) {
   };
   const Outcome outcome = train(run, model, training);
   const std::string vocabulary = recipe.output + "/vocab.txt";
-  if (has_text(task) && !fs::exists(vocabulary)) write_file_atomic(vocabulary, read_file(recipe.data.vocabulary));
+  if (run.is_first() && has_text(task) && !fs::exists(vocabulary)) write_file_atomic(vocabulary, read_file(recipe.data.vocabulary));
   return outcome;
 }
 

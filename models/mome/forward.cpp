@@ -59,7 +59,7 @@ Var* MomeModel::embed(Tape& tape, const ForwardInputs& in, const ForwardOptions&
     Var* bert_type = tape.leaf_rows(on(tape, text_type_), 0, 1);
     Var* e = text_embedding(tape, on(tape, word_), bert_type, on(tape, text_pos_), in.tokens, text_position_, 0, parameters_.compute_dtype());
     e = layer_norm(tape, e, on(tape, text_norm_weight_), on(tape, text_norm_bias_), kBertEps);
-    e = dropout(tape, e, options.dropout, options.seed, options.step, options.pass * kPassStreams);
+    e = dropout(tape, e, text_draws_, options.dropout, options.seed, options.step, options.pass * kPassStreams);
     text = add_row(tape, e, tape.leaf_rows(type, 0, 1));
   }
   if (!image) return text;
@@ -81,8 +81,13 @@ Var* MomeModel::drop_path(Tape& tape, const std::vector<int32_t>& sample, int64_
 
 ForwardOutput MomeModel::forward(Tape& tape, const ForwardInputs& in, const MomeLayout& layout, const ForwardOptions& options) {
   text_position_.clear();
-  for (int32_t n : in.text_lengths)
-    for (int32_t t = 0; t < n; ++t) text_position_.push_back(t);
+  text_draws_.clear();
+  MOME_CHECK(in.text_keys.empty() || in.text_keys.size() == in.text_lengths.size());
+  for (size_t i = 0; i < in.text_lengths.size(); ++i)
+    for (int32_t t = 0; t < in.text_lengths[i]; ++t) {
+      text_position_.push_back(t);
+      text_draws_.push_back(int64_t(in.text_keys.empty() ? int64_t(i) : in.text_keys[i]) * config_.text_length + t);
+    }
   MOME_CHECK(text_position_.size() == in.tokens.size());
   MOME_CHECK(in.tokens.empty() || parts_.text);
   MOME_CHECK(in.images == 0 || parts_.image);

@@ -109,14 +109,14 @@ BlockRows MomeLayout::place(bool is_upper, std::vector<Stream>& streams) const {
   b.attention.q_position.resize(size_t(b.rows));
   b.attention_sample.resize(size_t(b.rows));
   b.expert_sample.resize(size_t(b.rows));
-  for (size_t i = 0; i < streams.size(); ++i) {
-    const Stream& s = streams[i];
+  for (const Stream& s : streams) {
     const SequenceSpec& q = sequences_[s.sequence];
+    const int32_t sample = 2 * (q.key < 0 ? s.sequence : q.key) + s.tail;
     const auto mark = [&](int64_t begin, int64_t count, int64_t position, int32_t half) {
       for (int64_t r = 0; r < count; ++r) {
         b.attention.q_position[size_t(begin + r)] = int32_t(position + r);
-        b.attention_sample[size_t(begin + r)] = int32_t(i);
-        b.expert_sample[size_t(begin + r)] = is_upper ? int32_t(i) : int32_t(2 * i) + half;
+        b.attention_sample[size_t(begin + r)] = sample;
+        b.expert_sample[size_t(begin + r)] = is_upper ? sample : 2 * sample + half;
       }
     };
     if (q.text >= 0) mark(s.text_begin, text_lengths_[q.text], 0, 0);

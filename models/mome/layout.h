@@ -24,6 +24,7 @@ namespace mome {
 struct SequenceSpec {
   int32_t image = -1, text = -1;
   bool tail = false;
+  int32_t key = -1;  // what its drop-path draws hang on (not its place: a batch split over ranks draws alike); -1: its number
   // What the heads read: of the text and of the image, which tokens; of the tail the same ones.
   bool read_all_text = false, read_all_image = false;
   std::vector<int32_t> read_text, read_image;  // ascending token numbers, if not all
@@ -38,8 +39,8 @@ struct BlockRows {
   int64_t rows = 0;
   RowRange vision, language, fused;      // expert ranges (fused: VL)
   AttentionRows attention;               // queries = all rows, or the read ones in the last block
-  std::vector<int32_t> attention_sample; // [rows] drop-path sample of the attention branch: the stream
-  std::vector<int32_t> expert_sample;    // [rows] of the feed-forward branch: halves draw apart below VL
+  std::vector<int32_t> attention_sample; // [rows] drop-path sample of the attention branch: the sequence's key, tails apart
+  std::vector<int32_t> expert_sample;    // [rows] of the feed-forward branch: halves draw apart too below VL
 };
 
 struct LayoutOptions {

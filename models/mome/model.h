@@ -22,6 +22,7 @@ struct ForwardInputs {
   const std::vector<uint8_t>* masked = nullptr;  // [images * P]: replaced by the mask token; null: none
   std::vector<int32_t> tokens;            // packed texts, [CLS] and [SEP] included
   std::vector<int32_t> text_lengths;      // [texts]
+  std::vector<int32_t> text_keys;         // [texts] what a text's dropout hangs on, as a sequence's key; empty: its number
 };
 
 /// Randomness and regularisation of a training pass; the defaults are evaluation.
@@ -104,7 +105,8 @@ class MomeModel {
   ParameterSet parameters_;
   std::vector<Block> blocks_;
   Gelu gelu_;
-  std::vector<int32_t> text_position_;  // of the pass that runs
+  std::vector<int32_t> text_position_;  // of the pass that runs, as is
+  std::vector<int64_t> text_draws_;     // dropout's row of each token
   mutable std::map<std::pair<int64_t, bool>, std::unique_ptr<RelativeIndex>> index_;
 
   int table_ = -1, cls_ = -1, pos_embed_ = -1, patch_weight_ = -1, patch_bias_ = -1, mask_token_ = -1;

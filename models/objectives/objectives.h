@@ -7,11 +7,14 @@
 
 #include "models/mome/model.h"
 #include "models/stages/config.h"
+#include "runtime/comm/communicator.h"
 #include "runtime/data/batch.h"
 #include "runtime/text/masking.h"
 #include "runtime/text/wordpiece.h"
 
 namespace mome {
+
+class GradientSync;
 
 /// Named figures of a step, in the order in which they are shown.
 struct Metrics {
@@ -26,6 +29,10 @@ struct StepContext {
   uint64_t seed = 0, step = 0;
   bool train = true;  // false: losses only, nothing recorded
   const void* loss_scale = nullptr;  // a device scalar (float, for F64 double) that gradients are multiplied by; null: 1
+  // The batch of a step, split evenly over ranks: losses are means over all of it and gradients this rank's part of the sum,
+  // which `sync` makes. Metrics are of the whole batch, on every rank. Null: this process is alone.
+  Communicator* ranks = nullptr;
+  GradientSync* sync = nullptr;
 };
 
 /// uint8 images [n, S, S, 3] -> normalised patches [n*P, 3p^2] in the arena; n = B, or 2B of a batch of pairs of images.
@@ -54,6 +61,8 @@ void check_objective(const PairStageConfig& stage);
 /// and masked words side by side, then all matching sequences. `fuse`: matching and masked words take part.
 Metrics pair_step(MomeModel& model, const PairStageConfig& stage, const Batch& batch, const WordPiece& words, bool fuse,
                   const StepContext& context);
+/// Pairs of this rank's batch that matching and masked words see. Error where the recipe's number does not split over ranks.
+int64_t fused_pairs(const PairStageConfig& stage, const Batch& batch, bool fuse, int64_t ranks);
 /// Hard negatives: an image for text b, a text for image b; -1: none could be drawn.
 struct Negatives {
   std::vector<int32_t> image, text;
@@ -64,7 +73,7 @@ struct PairInputs {
   Tensor patches;                  // [B*P, 3p^2]
   std::vector<MaskedText> masked;  // of pairs 0, 1, …: those that masked words see
   int64_t matched = 0;             // pairs that matching sees
-  Negatives negatives;             // empty: drawn from the contrast's similarities
+  Negatives negatives;             // empty: drawn from the contrast's similarities, over all ranks' pairs; given: of one rank
 };
 Metrics pair_losses(MomeModel& model, const PairStageConfig& stage, const PairInputs& inputs, const StepContext& context);
 

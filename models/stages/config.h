@@ -52,6 +52,7 @@ void visit(V& v, DataConfig& c) {
 /// What every stage has.
 struct StageConfig {
   int64_t steps = 0, batch = 64;  // steps = 0: the stage is left out
+  int64_t accumulate = 1;
   double learning_rate = 1e-3, final_rate = 0;
   int64_t warmup = 0;
   std::string schedule = "linear";
@@ -65,7 +66,8 @@ struct StageConfig {
 template <class V>
 void visit(V& v, StageConfig& c) {
   v("steps", c.steps, "optimiser steps; 0 leaves the stage out");
-  v("batch", c.batch, "samples a step");
+  v("batch", c.batch, "samples a step, over all ranks");
+  v("accumulate", c.accumulate, "micro-batches that a rank's part of the batch is computed in, one after another, to save memory; the contrast still sees all pairs");
   v("learning_rate", c.learning_rate, "peak");
   v("final_rate", c.final_rate, "rate at the last step, as a fraction of the peak");
   v("warmup", c.warmup, "steps of linear warm-up");
@@ -158,19 +160,31 @@ struct RunConfig {
   std::string output = "runs/mome";
   int64_t seed = 1;
   int64_t log_every = 10, save_every = 200, evaluate_every = 0;
+  double save_minutes = 0;
+  int64_t keep = 2;
+  int64_t rollback_after = 10, rollbacks = 3;
   int64_t compute_threads = 0;
   std::string device = "cpu", dtype = "f32";
+  int64_t bucket_mib = 25;
+  bool zero = false;
 };
 template <class V>
 void visit(V& v, RunConfig& c) {
   v("output", c.output, "folder of checkpoints and logs");
   v("seed", c.seed, "everything random follows from it");
   v("log_every", c.log_every, "steps between log lines");
-  v("save_every", c.save_every, "steps between checkpoints");
+  v("save_every", c.save_every, "steps between resume points; 0: none by steps");
+  v("save_minutes", c.save_minutes, "minutes between resume points; 0: none by time");
+  v("keep", c.keep, "resume points that are kept: the last so many (of those at multiples of save_every, and the newest)");
+  v("rollback_after", c.rollback_after, "so many steps in a row without a finite loss and gradient (with fp16: at the smallest loss scale), and the "
+                                        "run goes back to its last resume point and on with other batches; 0: never");
+  v("rollbacks", c.rollbacks, "so often without getting any further; then the run stops");
   v("evaluate_every", c.evaluate_every, "steps between checks on `val` (retrieval, or the task's figure); 0: at the end");
-  v("compute_threads", c.compute_threads, "0: all cores");
+  v("compute_threads", c.compute_threads, "0: all cores, or a rank's share of its host's");
   v("device", c.device, "\"cpu\", \"cuda\", \"cuda:N\", or \"simt\": the CUDA kernels interpreted on the CPU");
   v("dtype", c.dtype, "of activations and products on a GPU: \"f32\", \"fp16\" (with dynamic loss scaling) or \"bf16\" (from sm_80 on)");
+  v("zero", c.zero, "several ranks: each holds and steps a part of the optimiser's state (ZeRO-1)");
+  v("bucket_mib", c.bucket_mib, "several ranks: gradients are summed in pieces of this size while backward goes on");
 }
 
 struct Recipe : RunConfig {

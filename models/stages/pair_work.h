@@ -11,6 +11,7 @@ class PairWork : public TrainingWork {
   Metrics step(MomeModel& model, int64_t step) override;
   /// Retrieval on `data.val`, if there is one.
   Metrics watch(MomeModel& model) override;
+  double flops(const MomeModel& model) const override;
 
  private:
   RunParts& run_;
@@ -18,6 +19,8 @@ class PairWork : public TrainingWork {
   Dataset dataset_;
   std::optional<PairLoader> loader_;
   std::optional<RetrievalWatch> watch_;
+  const Batch* batch_ = nullptr;  // of the last step
+  bool fused_ = false;
 };
 
 }  // namespace mome

@@ -1,12 +1,11 @@
 #include "models/stages/trainer.h"
 
-#include <omp.h>
-
 #include <chrono>
 #include <filesystem>
 
 #include "kernels/image/normalize.h"
 #include "models/objectives/codebook.h"
+#include "models/plan/flops.h"
 #include "models/stages/checkpoint.h"
 #include "models/stages/pair_work.h"
 #include "runtime/data/dataset.h"
@@ -38,10 +37,13 @@ class ImageWork : public TrainingWork {
     if (!stage_.codebook.empty()) codebook_.emplace(stage_.codebook);
   }
   Metrics step(MomeModel& model, int64_t step) override {
-    const Batch& batch = loader_->next();
+    batch_ = &loader_->next();
     std::vector<int32_t> codes;
-    if (codebook_) codes = codebook_->codes(host_patches(model.config(), batch, patches_));
-    return image_step(model, stage_, batch, codebook_ ? &codes : nullptr, run_.context(step));
+    if (codebook_) codes = codebook_->codes(host_patches(model.config(), *batch_, patches_));
+    return image_step(model, stage_, *batch_, codebook_ ? &codes : nullptr, run_.context(step));
+  }
+  double flops(const MomeModel& model) const override {
+    return training_flops(model.config(), Stage::kImage, batch_rows(model.config(), Stage::kImage, *batch_, stage_.mask_ratio));
   }
   static int64_t classes(const ImageStageConfig& stage) { return stage.codebook.empty() ? 0 : Codebook(stage.codebook).size(); }
 
@@ -52,6 +54,7 @@ class ImageWork : public TrainingWork {
   std::optional<PairLoader> loader_;
   std::optional<Codebook> codebook_;
   std::vector<float> patches_;
+  const Batch* batch_ = nullptr;  // of the last step
 };
 
 class TextWork : public TrainingWork {
@@ -69,13 +72,18 @@ class TextWork : public TrainingWork {
     loader_.emplace(std::move(lines), *run.words, o, first);
   }
   Metrics step(MomeModel& model, int64_t step) override {
-    return text_step(model, stage_, loader_->next(), *run_.words, run_.context(step));
+    batch_ = &loader_->next();
+    return text_step(model, stage_, *batch_, *run_.words, run_.context(step));
+  }
+  double flops(const MomeModel& model) const override {
+    return training_flops(model.config(), Stage::kText, batch_rows(model.config(), Stage::kText, *batch_, stage_.mask_rate));
   }
 
  private:
   RunParts& run_;
   const TextStageConfig& stage_;
   std::optional<TextLoader> loader_;
+  const Batch* batch_ = nullptr;  // of the last step
 };
 
 // Initial values, overwritten by the previous stage's checkpoint.
@@ -139,7 +147,6 @@ void check(const Recipe& r) {
 
 Outcome pretrain(const Recipe& recipe, const std::string& only) {
   check(recipe);
-  if (recipe.compute_threads > 0) omp_set_num_threads(int(recipe.compute_threads));
   RunParts run(recipe);
   if (only != "image" && (recipe.stages.text.steps > 0 || recipe.stages.pairs.steps > 0)) run.load_words(recipe.data, recipe.model);
   fs::create_directories(recipe.output);
@@ -153,7 +160,7 @@ Outcome pretrain(const Recipe& recipe, const std::string& only) {
       if (!only.empty()) fail("recipe: stages.{}.steps is 0: there is nothing to train", name);
       continue;
     }
-    if (fs::exists(final_checkpoint(recipe, name))) {
+    if (run.agree(fs::exists(final_checkpoint(recipe, name)))) {
       run.note(fmt::format("{}: done before ({})", name, final_checkpoint(recipe, name)));
       continue;
     }

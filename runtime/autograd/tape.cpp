@@ -1,6 +1,14 @@
 #include "runtime/autograd/tape.h"
 
+#include <atomic>
+
 namespace mome {
+
+Tape::Tape(Arena& arena, bool record)
+    : arena_(arena), record_(record), serial_([] {
+        static std::atomic<uint64_t> made = 0;
+        return ++made;
+      }()) {}
 
 Var* Tape::leaf(Tensor value, Tensor grad, Tensor compute) {
   vars_.push_back({value, record_ ? grad : Tensor{}, record_ && grad, true, compute});
@@ -68,7 +76,9 @@ void Tape::backward() {
     for (const Var* v : node->outputs) reached = reached || v->grad;
     if (reached) node->backward();
     free_node(*node);
+    if (after_node_) after_node_(size_t(nodes_.rend() - node) - 1);
   }
+  if (after_node_) after_node_(0);
   nodes_.clear();
   clear();
 }

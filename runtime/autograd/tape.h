@@ -42,7 +42,7 @@ struct Var {
 class Tape {
  public:
   /// With record = false operations only compute (evaluation) and nothing needs a gradient.
-  explicit Tape(Arena& arena, bool record = true) : arena_(arena), record_(record) {}
+  explicit Tape(Arena& arena, bool record = true);
   ~Tape() { clear(); }
   Tape(const Tape&) = delete;
 
@@ -75,6 +75,11 @@ class Tape {
   bool move_grad(Var* from, Var* to);
 
   void backward();
+  /// backward() calls it with every node's number when the node is done (they come in falling order), and with 0 at its end.
+  void after_each_node(std::function<void(size_t node)> call) { after_node_ = std::move(call); }
+  static constexpr size_t kNever = size_t(-1);
+  /// Tells tapes apart.
+  uint64_t serial() const { return serial_; }
   /// Frees everything on the tape.
   void clear();
 
@@ -102,6 +107,8 @@ class Tape {
 
   Arena& arena_;
   bool record_;
+  const uint64_t serial_;
+  std::function<void(size_t)> after_node_;
   std::deque<Var> vars_;  // stable addresses
   std::vector<Node> nodes_;
   std::map<const void*, void*> uploads_;

@@ -11,6 +11,7 @@
 // Errors: Error naming the engine's call, its own words for the reason, and this rank.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -61,6 +62,8 @@ class Communicator {
   virtual void fork() {}
   /// The device's queue waits for this communicator's work so far.
   virtual void join() {}
+  /// Makes the caller's wait for a duplicate's calls; watched.h tells the lifeline of it.
+  virtual void waiting(const std::function<void()>& wait) { wait(); }
 
   /// Host memory of any size from every rank, in the order of ranks; returns when it is there.
   virtual std::vector<std::vector<char>> gather_host(std::span<const char> mine) = 0;

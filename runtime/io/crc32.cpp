@@ -1,46 +1,10 @@
-// CRC-32, eight bytes a step with eight tables: Kounavis and Berry, "A Systematic Approach to
-// Building High Performance, Software-Based, CRC Generators" (2005).
-#include <array>
-#include <cstring>
-
+#include "runtime/io/sliced_crc.h"
 #include "runtime/io/zip.h"
 
 namespace mome {
-namespace {
-
-using Tables = std::array<std::array<uint32_t, 256>, 8>;
-
-constexpr Tables make_tables() {
-  Tables t{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t c = i;
-    for (int bit = 0; bit < 8; ++bit) c = (c >> 1) ^ (c & 1 ? 0xedb88320u : 0);
-    t[0][i] = c;
-  }
-  for (size_t k = 1; k < 8; ++k)
-    for (size_t i = 0; i < 256; ++i) t[k][i] = (t[k - 1][i] >> 8) ^ t[0][t[k - 1][i] & 255];
-  return t;
-}
-
-constexpr Tables kTables = make_tables();
-
-}  // namespace
 
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t crc) {
-  uint32_t c = ~crc;
-  const std::byte* p = bytes.data();
-  size_t left = bytes.size();
-  for (; left >= 8; left -= 8, p += 8) {
-    uint32_t low, high;
-    std::memcpy(&low, p, 4);
-    std::memcpy(&high, p + 4, 4);
-    low ^= c;
-    c = kTables[7][low & 255] ^ kTables[6][(low >> 8) & 255] ^ kTables[5][(low >> 16) & 255] ^
-        kTables[4][low >> 24] ^ kTables[3][high & 255] ^ kTables[2][(high >> 8) & 255] ^
-        kTables[1][(high >> 16) & 255] ^ kTables[0][high >> 24];
-  }
-  for (; left > 0; --left, ++p) c = (c >> 8) ^ kTables[0][(c ^ uint32_t(*p)) & 255];
-  return ~c;
+  return SlicedCrc<0xedb88320u>::of(bytes.data(), bytes.size(), crc);
 }
 
 }  // namespace mome

@@ -10,6 +10,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/crc32c.h"
 
 namespace mome {
 namespace {
@@ -73,6 +74,33 @@ std::string quoted(const std::string& path, const json& value) {
   }
 }
 
+constexpr std::string_view kNoDigits = "00000000";
+
+/// Where the checksum's digits begin in a header; npos if it has none. Text of other metadata cannot
+/// be mistaken for it: within a string its quotes are escaped.
+size_t find_digits(std::string_view header) {
+  const std::string key = fmt::format("\"{}\":\"", kChecksumKey);
+  const size_t at = header.find(key);
+  if (at == std::string_view::npos) return at;
+  const size_t digits = at + key.size();
+  return digits + kNoDigits.size() < header.size() ? digits : std::string_view::npos;
+}
+
+/// The tensor's bytes in order, as one piece or downloaded in several: f(data, bytes).
+void for_pieces(const void* data, uint64_t bytes, const Download& download, auto&& f) {
+  if (!download) return f(static_cast<const char*>(data), bytes);
+  std::vector<char> piece;
+  for (uint64_t at = 0; at < bytes; at += kPieceBytes) {
+    piece.resize(std::min(bytes - at, kPieceBytes));
+    download(piece.data(), static_cast<const char*>(data) + at, piece.size());
+    f(piece.data(), piece.size());
+  }
+}
+
+std::string_view as_text(const uint64_t& length) {
+  return {reinterpret_cast<const char*>(&length), sizeof length};
+}
+
 }  // namespace
 
 size_t safetensors_element_bytes(std::string_view dtype) {
@@ -85,7 +113,10 @@ size_t safetensors_element_bytes(std::string_view dtype) {
 
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
                        const std::map<std::string, std::string>& metadata,
-                       const Download& download) {
+                       const Download& download, bool checksum) {
+  if (metadata.contains(kChecksumKey)) fail("{}: metadata `{}` is reserved", path, kChecksumKey);
+  std::map<std::string, std::string> all_metadata = metadata;
+  if (checksum) all_metadata[kChecksumKey] = kNoDigits;
   std::vector<size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -94,7 +125,8 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
   });
 
   std::string text = "{";
-  if (!metadata.empty()) text += fmt::format("\"{}\":{}", kMetadataKey, quoted(path, metadata));
+  if (!all_metadata.empty())
+    text += fmt::format("\"{}\":{}", kMetadataKey, quoted(path, all_metadata));
   std::set<std::string_view> names{kMetadataKey};
   std::vector<uint64_t> bytes(tensors.size());
   uint64_t offset = 0;
@@ -119,22 +151,19 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
   text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
-  AtomicFile file(path);
   const uint64_t length = text.size();
-  file.write(&length, sizeof length);
-  file.write(text);
-  std::vector<char> piece;
-  for (size_t i : order) {
-    if (!download) {
-      file.write(tensors[i].data, bytes[i]);
-      continue;
-    }
-    for (uint64_t at = 0; at < bytes[i]; at += kPieceBytes) {
-      piece.resize(std::min(bytes[i] - at, kPieceBytes));
-      download(piece.data(), static_cast<const char*>(tensors[i].data) + at, piece.size());
-      file.write(piece.data(), piece.size());
-    }
+  const auto for_data = [&](auto&& f) {
+    for (size_t i : order) for_pieces(tensors[i].data, bytes[i], download, f);
+  };
+  if (checksum) {
+    uint32_t crc = crc32c(text, crc32c(as_text(length)));
+    for_data([&](const char* data, size_t count) { crc = crc32c({data, count}, crc); });
+    text.replace(find_digits(text), kNoDigits.size(), fmt::format("{:08x}", crc));
   }
+  AtomicFile file(path);
+  file.write(as_text(length));
+  file.write(text);
+  for_data([&](const char* data, size_t count) { file.write(data, count); });
   file.commit();
 }
 
@@ -161,7 +190,7 @@ void SafeTensors::read_header() {
       if (!value.is_object()) fail("{}: header: expected an object `{}`", path_, name);
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) fail("{}: metadata `{}`: expected a string", path_, key);
-        metadata_[key] = text.get<std::string>();
+        if (key != kChecksumKey) metadata_[key] = text.get<std::string>();
       }
       continue;
     }
@@ -200,6 +229,19 @@ void SafeTensors::read_header() {
   }
   if (end != data + data_bytes)
     fail("{}: {} bytes of data, but its tensors take {}", path_, data_bytes, end - data);
+}
+
+Checksum SafeTensors::checksum() const {
+  const std::string_view file(reinterpret_cast<const char*>(file_.bytes().data()),
+                              file_.bytes().size());
+  uint64_t length;
+  std::memcpy(&length, file.data(), sizeof length);
+  const size_t digits = find_digits(file.substr(kLengthBytes, length));
+  if (digits == std::string_view::npos) return Checksum::kNone;
+  const size_t at = kLengthBytes + digits, behind = at + kNoDigits.size();
+  const uint32_t crc = crc32c(file.substr(behind), crc32c(kNoDigits, crc32c(file.substr(0, at))));
+  return file.substr(at, kNoDigits.size()) == fmt::format("{:08x}", crc) ? Checksum::kFits
+                                                                          : Checksum::kDiffers;
 }
 
 const SafeTensors::View* SafeTensors::find(std::string_view name) const {

@@ -32,13 +32,21 @@ size_t safetensors_element_bytes(std::string_view dtype);
 /// Copies bytes from where the host cannot read to host memory.
 using Download = std::function<void(void* host, const void* from, size_t bytes)>;
 
+/// The entry of the metadata that holds the file's checksum: CRC-32C of the whole file, header
+/// included, as eight hexadecimal digits, which themselves are taken as zeros. SafeTensors hands it
+/// out by checksum(), not among the metadata, so that nobody copies it to another file.
+inline constexpr const char* kChecksumKey = "mome.crc32c";
+
 /// Writes the file atomically (AtomicFile). With `download` every tensor's data lies elsewhere and comes
 /// through it, piece by piece. Tensors are stored by falling element size and in the
 /// given order within it, and the data starts at a multiple of 8: every tensor is aligned.
+/// `checksum`: with one, for which all data is read (or downloaded) once more, first.
 /// Errors: unknown dtype, negative size, a name twice or reserved, text that is not UTF-8, I/O.
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
                        const std::map<std::string, std::string>& metadata,
-                       const Download& download = {});
+                       const Download& download = {}, bool checksum = false);
+
+enum class Checksum : uint8_t { kNone, kFits, kDiffers };
 
 /// A safetensors file, mapped read-only and checked in full when opened: after that every view lies
 /// within the file and no two overlap. Views live as long as this object.
@@ -55,6 +63,8 @@ class SafeTensors {
   const View* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
+  /// Whether the file is what was written, bit by bit. Reads all of it.
+  Checksum checksum() const;
 
  private:
   void read_header();

@@ -7,8 +7,9 @@ namespace {
 
 volatile std::sig_atomic_t flag = 0;
 
-void raise_flag(int) {
+void raise_flag(int signal) {
   flag = 1;
+  if (signal == SIGUSR1) return;
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
 }
@@ -23,6 +24,7 @@ void catch_interrupts() {
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  ::sigaction(SIGUSR1, &action, nullptr);
 }
 
 bool interrupted() { return flag != 0; }

@@ -19,11 +19,6 @@ double monotonic_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-int terminal_width(std::FILE* out) {
-  winsize size;
-  return ::ioctl(::fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 /// At most `columns` characters; bytes that continue a UTF-8 character take no column.
 std::string_view cut(std::string_view text, int columns) {
   size_t i = 0;
@@ -39,6 +34,11 @@ void put(std::FILE* out, const std::string& text) {
 }
 
 }  // namespace
+
+int terminal_width(std::FILE* out) {
+  winsize size;
+  return ::ioctl(::fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 std::string format_duration(double seconds) {
   const auto whole = static_cast<int64_t>(std::llround(std::clamp(seconds, 0.0, 1e9)));

@@ -53,6 +53,9 @@ class Progress {
   std::mutex mutex_;
 };
 
+/// Columns of the terminal behind `out`; 80 if it is none.
+int terminal_width(std::FILE* out);
+
 /// "0:07", "12:34", "3:05:00".
 std::string format_duration(double seconds);
 

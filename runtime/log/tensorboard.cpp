@@ -9,8 +9,8 @@
 #include <filesystem>
 
 #include "runtime/core/error.h"
+#include "runtime/io/crc32c.h"
 #include "runtime/log/append.h"
-#include "runtime/log/crc32c.h"
 
 namespace mome {
 namespace {

@@ -45,13 +45,15 @@ Var* tanh(Tape& tape, Var* x) {
   return y;
 }
 
-Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_t stream) {
+Var* dropout(Tape& tape, Var* x, const std::vector<int64_t>& row, double p, uint64_t seed, uint64_t step, uint64_t stream) {
   if (p <= 0) return x;
-  const int64_t count = x->value.count();
+  MOME_CHECK(int64_t(row.size()) == x->rows());
+  const int64_t rows = x->rows(), width = x->cols();
+  const int64_t* draws = tape.on_device(row);
   const DType dtype = x->value.dtype;
   Var* y = tape.output(x->rows(), x->cols(), dtype, {x});
   dispatch(tape.device(), dtype, [&]<class T>(auto& q) {
-    mome::dropout<T>(q, count, x->value.as<T>(), p, seed, step, stream, y->value.as<T>());
+    mome::dropout<T>(q, rows, width, draws, x->value.as<T>(), p, seed, step, stream, y->value.as<T>());
   });
   if (!tape.wants(y)) return y;
   tape.record({y}, {}, [=, &tape] {
@@ -59,7 +61,7 @@ Var* dropout(Tape& tape, Var* x, double p, uint64_t seed, uint64_t step, uint64_
       bool add = false;
       Tensor dx = tape.grad(x, &add);
       MOME_CHECK(!add);
-      mome::dropout<T>(q, count, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
+      mome::dropout<T>(q, rows, width, draws, y->grad.as<T>(), p, seed, step, stream, dx.as<T>());
     });
   });
   return y;

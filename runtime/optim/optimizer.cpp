@@ -2,8 +2,9 @@
 
 namespace mome {
 
-Optimizer::Optimizer(ParameterSet& parameters, const OptimizerOptions& options)
+Optimizer::Optimizer(ParameterSet& parameters, const OptimizerOptions& options, GradientSync* sync)
     : parameters_(parameters),
+      sync_(sync),
       device_(parameters.device()),
       adamw_{options.beta1, options.beta2, options.eps},
       average_(options.average) {
@@ -24,10 +25,24 @@ Optimizer::~Optimizer() {
 
 void Optimizer::set_rate(double lr) { device_.upload(&control_->lr, &lr, sizeof lr); }
 
+std::vector<AdamWRange> Optimizer::stepped_ranges() const {
+  std::vector<AdamWRange> all = parameters_.trained_ranges();
+  if (!sync_ || !sync_->sharded()) return all;
+  std::vector<AdamWRange> mine;
+  auto owned = sync_->owned().begin();
+  for (const AdamWRange& r : all)
+    for (; owned != sync_->owned().end() && owned->begin < r.end; ++owned) {
+      const int64_t begin = std::max(r.begin, owned->begin), end = std::min(r.end, owned->end);
+      if (begin < end) mine.push_back({begin, end, r.lr_scale, r.decay});
+      if (owned->end > r.end) break;  // the rest of it is the next range's
+    }
+  return mine;
+}
+
 // Which parameters are trained, and by what rule, hardly ever changes: the table is uploaded when
 // it did.
 void Optimizer::update_ranges() {
-  std::vector<AdamWRange> now = parameters_.trained_ranges();
+  std::vector<AdamWRange> now = stepped_ranges();
   if (table_ && now == ranges_) return;
   ranges_ = std::move(now);
   cut_ = cut(ranges_);
@@ -48,12 +63,17 @@ void Optimizer::step() {
     const R* g = static_cast<const R*>(p.grads());
     R* w = static_cast<R*>(p.values());
     squared_norm(queue, n, table_, g, &control_->squared_norm);
+    if (sync_ && sync_->sharded()) sync_->communicator().all_reduce(&control_->squared_norm, 1, DType::kF64);
     step_control(queue, adamw_, options_, control_);
     adamw<T>(queue, adamw_, control_, n, table_, w, g, static_cast<R*>(p.moments1()),
              static_cast<R*>(p.moments2()), static_cast<T*>(p.copies()));
-    if (p.has_average())
-      moving_average<R>(queue, p.count(), average_, control_, w, static_cast<R*>(p.averages()));
+    if (!p.has_average()) return;
+    R* average = static_cast<R*>(p.averages());
+    if (!sync_ || !sync_->sharded()) return moving_average<R>(queue, p.count(), average_, control_, w, average);
+    for (const ArenaRange& r : sync_->owned())
+      moving_average<R>(queue, r.end - r.begin, average_, control_, w + r.begin, average + r.begin);
   });
+  if (sync_) sync_->gather_values();
 }
 
 StepControl Optimizer::control() const {

@@ -4,6 +4,7 @@
 #pragma once
 #include <vector>
 
+#include "runtime/optim/gradient_sync.h"
 #include "runtime/optim/parameters.h"
 
 namespace mome {
@@ -39,7 +40,8 @@ class Optimizer {
 
   /// Gradients in fp16 are scaled by a dynamic loss scale, which starts at 2^16; in any other type
   /// the scale is 1.
-  Optimizer(ParameterSet& parameters, const OptimizerOptions& options);
+  /// `sync`: gradients are summed over ranks by it; this steps what it says this rank owns, and hands the new values to it.
+  Optimizer(ParameterSet& parameters, const OptimizerOptions& options, GradientSync* sync = nullptr);
   ~Optimizer();
   Optimizer(const Optimizer&) = delete;
 
@@ -58,8 +60,10 @@ class Optimizer {
  private:
   StepControl control() const;
   void update_ranges();
+  std::vector<AdamWRange> stepped_ranges() const;
 
   ParameterSet& parameters_;
+  GradientSync* sync_;
   Device& device_;
   AdamWOptions adamw_;
   ControlOptions options_;

@@ -75,10 +75,10 @@ int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, d
   p.init_scale = init_scale;
   p.shape = std::move(shape);
   p.name = std::move(name);
-  total_ += (p.count + 15) / 16 * 16;  // every parameter starts on a cache line
+  total_ += (p.count + kAlignment - 1) / kAlignment * kAlignment;
   index_[p.name] = int(list_.size());
   list_.push_back(std::move(p));
-  reached_.push_back(false);
+  uses_.push_back({});
   return int(list_.size()) - 1;
 }
 
@@ -117,11 +117,11 @@ void ParameterSet::initialize(uint64_t seed) {
   refresh_copies();
 }
 
-void ParameterSet::refresh_copies() {
+void ParameterSet::refresh_copies(int64_t begin, int64_t count) {
   if (!copies_) return;
   dispatch(device_, compute_dtype_, [&]<class T>(auto& queue) {
     if constexpr (sizeof(T) == 2)
-      round_copy<T>(queue, total_, static_cast<const Real<T>*>(values_), static_cast<T*>(copies_));
+      round_copy<T>(queue, count, static_cast<const Real<T>*>(values_) + begin, static_cast<T*>(copies_) + begin);
   });
 }
 
@@ -155,7 +155,7 @@ std::vector<AdamWRange> ParameterSet::trained_ranges() const {
   std::vector<AdamWRange> ranges;
   for (const Parameter& p : list_) {
     if (!p.trained) continue;
-    const int64_t end = (p.end() + 15) / 16 * 16;  // padding is zero and stays zero
+    const int64_t end = (p.end() + kAlignment - 1) / kAlignment * kAlignment;  // padding is zero and stays zero
     if (!ranges.empty() && ranges.back().end == p.begin && ranges.back().decay == p.decay &&
         ranges.back().lr_scale == p.lr_scale)
       ranges.back().end = end;
@@ -166,7 +166,7 @@ std::vector<AdamWRange> ParameterSet::trained_ranges() const {
 }
 
 void ParameterSet::zero_grads() {
-  reached_.assign(list_.size(), false);
+  uses_.assign(list_.size(), {});
   // Neighbours at once whatever their rules: on a GPU every run is a launch.
   int64_t begin = 0, end = 0;
   const auto zero = [&] {

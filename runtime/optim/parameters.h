@@ -4,6 +4,7 @@
 // in float (double where double is computed in). A computation in a 16-bit type has one more arena
 // with the same offsets: the values rounded to that type, which matrix products read.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,11 @@ struct Parameter {
 
 class ParameterSet {
  public:
+  /// Every parameter starts at a multiple of so many elements: a cache line of floats.
+  static constexpr int64_t kAlignment = 16;
+  /// The arenas are so much longer than the parameters that their end can be cut into so many shards.
+  static constexpr int64_t kMostShards = 4096;
+
   /// compute: what activations and the operands of products are in.
   explicit ParameterSet(Device& device = Device::host(), DType compute = DType::kF32)
       : device_(device), dtype_(real_dtype(compute)), compute_dtype_(compute) {}
@@ -69,20 +75,29 @@ class ParameterSet {
   Tensor average(int i) const { return view(average_, i); }
   /// The parameter on a tape: with its gradient if it is trained.
   Var* on(Tape& tape, int i) const {
-    if (tape.recording() && list_[i].trained) reached_[size_t(i)] = true;
+    if (wait_) wait_(i);
+    if (tape.recording() && list_[i].trained) reach(tape, i);
     return tape.leaf(value(i), list_[i].trained ? grad(i) : Tensor{},
                      copies_ ? compute(i) : Tensor{});
   }
   /// Rounds all values into the 16-bit copies, if there are some: after values were written other
   /// than by the optimiser.
-  void refresh_copies();
+  void refresh_copies() { refresh_copies(0, total_); }
+  void refresh_copies(int64_t begin, int64_t count);
 
   /// Ranges of trained parameters with their rules; neighbours with equal rules are merged.
   std::vector<AdamWRange> trained_ranges() const;
   void zero_grads();
   /// Whether a recording tape has read the trained parameter since zero_grads(): if not, it has no
   /// gradient, which is not the same as one of zeros.
-  bool reached(int i) const { return reached_[size_t(i)]; }
+  bool reached(int i) const { return uses_[size_t(i)].tape != 0; }
+  /// The number of the first node of the tape that may have read the parameter; Tape::kNever if on() was not called for it.
+  size_t first_node(int i, const Tape& tape) const {
+    const Use& use = uses_[size_t(i)];
+    return use.tape == tape.serial() ? use.node : Tape::kNever;
+  }
+  /// on() calls it first: values may still be on their way from other ranks. Null: they never are.
+  void wait_before_use(std::function<void(int)> wait) { wait_ = std::move(wait); }
   void keep_average();  // starts the moving average at the current values
   bool has_average() const { return average_ != nullptr; }
 
@@ -112,13 +127,24 @@ class ParameterSet {
   Tensor view(void* arena, int i, DType dtype) const;
   Tensor view(void* arena, int i) const { return view(arena, i, dtype_); }
   void* zeros(DType dtype) const;
-  size_t bytes(DType dtype) const { return size_t(total_) * size_of(dtype); }
+  size_t bytes(DType dtype) const {
+    return size_t(total_ + kAlignment * kMostShards) * size_of(dtype);
+  }
 
   Device& device_;
   DType dtype_, compute_dtype_;
   std::vector<Parameter> list_;
   std::vector<Adopted> adopted_;  // empty if there is none
-  mutable std::vector<bool> reached_;
+  struct Use {
+    uint64_t tape = 0;  // the last recording tape that read it since zero_grads()
+    size_t node = 0;    // how many nodes it had then, at the first time
+  };
+  void reach(const Tape& tape, int i) const {
+    Use& use = uses_[size_t(i)];
+    if (use.tape != tape.serial()) use = {tape.serial(), tape.size()};
+  }
+  mutable std::vector<Use> uses_;
+  std::function<void(int)> wait_;
   std::map<std::string, int> index_;
   int64_t total_ = 0;
   void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr,

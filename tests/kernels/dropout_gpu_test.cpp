@@ -9,29 +9,36 @@ using testing::DeviceArray;
 constexpr uint64_t kSeed = 0x123456789abcdefull, kStep = (uint64_t{1} << 33) + 5, kStream = 7;
 
 /// The same draws as the CPU's, rounded once to T. `skip`: elements by which the pointers are off a
-/// whole pack.
+/// whole pack; `keyed`: rows have draws other than their number's.
 template <class T>
-void dropped(int64_t count, double p, int64_t skip) {
-  SCOPED_TRACE(::testing::Message() << count << " elements, p " << p << ", skip " << skip);
-  const auto x = testing::rounded<T>(testing::normal_vector<float>(count + skip, 1));
+void dropped(int64_t rows, int64_t width, double p, int64_t skip, bool keyed) {
+  SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", p " << p << ", skip " << skip);
+  const auto x = testing::rounded<T>(testing::normal_vector<float>(rows * width + skip, 1));
+  std::vector<int64_t> row;
+  for (int64_t r = 0; r < rows; ++r) row.push_back(1000 - 3 * r);
   auto expected = testing::widened(x);
-  dropout<float>(cpu, count, expected.data() + skip, p, kSeed, kStep, kStream,
-                 expected.data() + skip);
+  dropout<float>(cpu, rows, width, keyed ? row.data() : nullptr, expected.data() + skip, p, kSeed,
+                 kStep, kStream, expected.data() + skip);
   const auto want = testing::widened(testing::rounded<T>(expected));
   testing::on_every_gpu([&]<class Queue>(Queue& q) {
     DeviceArray<T, Queue> in(q, x), out(q, x);
-    dropout<T>(q, count, in.data() + skip, p, kSeed, kStep, kStream, out.data() + skip);
+    DeviceArray<int64_t, Queue> draws(q, row);
+    const int64_t* keys = keyed ? draws.data() : nullptr;
+    dropout<T>(q, rows, width, keys, in.data() + skip, p, kSeed, kStep, kStream, out.data() + skip);
     EXPECT_EQ(testing::widened(out.read()), want);
-    dropout<T>(q, count, in.data() + skip, p, kSeed, kStep, kStream, in.data() + skip);
+    dropout<T>(q, rows, width, keys, in.data() + skip, p, kSeed, kStep, kStream, in.data() + skip);
     EXPECT_EQ(testing::widened(in.read()), want) << "in place";
   });
 }
 
 template <class T>
 void counts() {
-  for (int64_t count : {0, 1, 7, 8, 9, 2047, 2049}) dropped<T>(count, 0.3, 0);
-  dropped<T>(769, 0.1, 1);
-  dropped<T>(769, 0.0, 0);
+  for (int64_t width : {1, 7, 8, 9, 2047, 2049}) dropped<T>(1, width, 0.3, 0, false);
+  dropped<T>(0, 8, 0.3, 0, false);
+  dropped<T>(37, 64, 0.3, 0, true);
+  dropped<T>(37, 13, 0.3, 0, true);
+  dropped<T>(7, 104, 0.1, 1, true);
+  dropped<T>(7, 104, 0.0, 0, false);
 }
 TEST(DropoutGpu, DrawsWhatTheCpuDraws) {
   counts<float>();

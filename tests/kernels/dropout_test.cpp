@@ -23,7 +23,7 @@ TEST(Dropout, IsTheDrawOfItsElement) {
       const auto x = normal_vector<float>(n, 1);
       std::vector<float> y(n);
       // A seed, a step and a stream that fill their high words too.
-      dropout(cpu, n, x.data(), p, 0x123456789abcdefull, 0x500000007ull, 9, y.data());
+      dropout(cpu, 1, n, nullptr, x.data(), p, 0x123456789abcdefull, 0x500000007ull, 9, y.data());
       EXPECT_EQ(y, plain(x, p, 0x123456789abcdefull, 0x500000007ull, 9)) << n << ", " << p;
     }
 }
@@ -33,8 +33,8 @@ TEST(Dropout, FloatAndDoubleDropTheSame) {
   const std::vector<double> xd(5003, 1);
   std::vector<float> y(x.size());
   std::vector<double> yd(x.size());
-  dropout<float>(cpu, 5003, x.data(), 0.3, 1, 2, 3, y.data());
-  dropout<double>(cpu, 5003, xd.data(), 0.3, 1, 2, 3, yd.data());
+  dropout<float>(cpu, 1, 5003, nullptr, x.data(), 0.3, 1, 2, 3, y.data());
+  dropout<double>(cpu, 1, 5003, nullptr, xd.data(), 0.3, 1, 2, 3, yd.data());
   for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], float(yd[i]));
 }
 
@@ -43,7 +43,7 @@ TEST(Dropout, KeepsItsShareAndTheMean) {
   const std::vector<float> x(n, 1);
   std::vector<float> y(n);
   for (double p : {0.1, 0.5}) {
-    dropout(cpu, n, x.data(), p, 11, 0, 0, y.data());
+    dropout(cpu, 1, n, nullptr, x.data(), p, 11, 0, 0, y.data());
     double kept = 0, sum = 0;
     for (float v : y) kept += v != 0, sum += v;
     const double deviation = std::sqrt(p * (1 - p) / double(n));
@@ -56,11 +56,11 @@ TEST(Dropout, KeepsItsShareAndTheMean) {
 TEST(Dropout, GradientMatchesFiniteDifferences) {
   const auto x = normal_vector<double>(157, 1), dy = normal_vector<double>(157, 2);
   std::vector<double> dx(157);
-  dropout(cpu, 157, dy.data(), 0.4, 5, 6, 7, dx.data());
+  dropout(cpu, 1, 157, nullptr, dy.data(), 0.4, 5, 6, 7, dx.data());
   EXPECT_TRUE(testing::gradient_matches(
       [&](const std::vector<double>& at) {
         std::vector<double> y(157);
-        dropout(cpu, 157, at.data(), 0.4, 5, 6, 7, y.data());
+        dropout(cpu, 1, 157, nullptr, at.data(), 0.4, 5, 6, 7, y.data());
         return testing::weighted_sum(y, dy);
       },
       x, dx, 1e-9));
@@ -69,7 +69,7 @@ TEST(Dropout, GradientMatchesFiniteDifferences) {
 TEST(Dropout, DroppedIsZeroWhateverItWas) {
   const std::vector<float> x(1000, -INFINITY);
   std::vector<float> y(x.size());
-  dropout(cpu, 1000, x.data(), 0.5, 1, 2, 3, y.data());
+  dropout(cpu, 1, 1000, nullptr, x.data(), 0.5, 1, 2, 3, y.data());
   for (float v : y) EXPECT_TRUE(v == -INFINITY || (v == 0 && !std::signbit(v)));
 }
 
@@ -77,7 +77,7 @@ TEST(Dropout, SeedStepAndStreamMatter) {
   const std::vector<float> x(1000, 1);
   const auto mask = [&](uint64_t seed, uint64_t step, uint64_t stream) {
     std::vector<float> y(x.size());
-    dropout(cpu, 1000, x.data(), 0.5, seed, step, stream, y.data());
+    dropout(cpu, 1, 1000, nullptr, x.data(), 0.5, seed, step, stream, y.data());
     return y;
   };
   EXPECT_EQ(mask(1, 2, 3), mask(1, 2, 3));
@@ -87,16 +87,28 @@ TEST(Dropout, SeedStepAndStreamMatter) {
 }
 
 TEST(Dropout, WorksInPlaceWithAnyThreads) {
-  const auto x = normal_vector<float>(100003, 1);
+  const auto x = normal_vector<float>(1009 * 99, 1);
   std::vector<float> in_place = x, apart(x.size());
-  dropout(cpu, 100003, x.data(), 0.2, 1, 1, 1, apart.data());
-  dropout(cpu, 100003, in_place.data(), 0.2, 1, 1, 1, in_place.data());
+  dropout(cpu, 1009, 99, nullptr, x.data(), 0.2, 1, 1, 1, apart.data());
+  dropout(cpu, 1009, 99, nullptr, in_place.data(), 0.2, 1, 1, 1, in_place.data());
   EXPECT_EQ(in_place, apart);
   EXPECT_TRUE(testing::same_for_any_threads([&] {
     std::vector<float> y(x.size());
-    dropout(cpu, 100003, x.data(), 0.2, 1, 1, 1, y.data());
+    dropout(cpu, 1009, 99, nullptr, x.data(), 0.2, 1, 1, 1, y.data());
     return y;
   }));
+}
+
+// What a row loses is its own: packed among others or alone, in any order.
+TEST(Dropout, RowsCarryTheirDraws) {
+  const int64_t width = 37;
+  const auto x = normal_vector<float>(5 * width, 1);
+  std::vector<float> whole(x.size()), one(size_t(width), 0.0f);
+  dropout<float>(cpu, 5, width, nullptr, x.data(), 0.5, 1, 2, 3, whole.data());
+  for (int64_t r = 4; r >= 0; --r) {
+    dropout<float>(cpu, 1, width, &r, x.data() + r * width, 0.5, 1, 2, 3, one.data());
+    EXPECT_EQ(one, std::vector<float>(whole.begin() + r * width, whole.begin() + (r + 1) * width));
+  }
 }
 
 TEST(DropPath, RowsOfASampleShareADraw) {

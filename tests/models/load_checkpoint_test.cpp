@@ -15,6 +15,7 @@
 #include "runtime/core/error.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
+#include "runtime/optim/optimizer.h"
 #include "tests/runtime/zip_bytes.h"
 
 namespace mome {

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "runtime/core/error.h"
 #include "runtime/io/atomic_file.h"
@@ -161,6 +162,44 @@ TEST_F(SafeTensorsTest, BrokenFilesAreErrorsThatSayWhatWasExpected) {
   EXPECT_EQ(error_of(R"({"__metadata__":{"k":1}})", ""), "metadata `k`: expected a string");
   EXPECT_EQ(error_of("[]", ""), "header: expected a JSON object");
   EXPECT_EQ(error_of("{\"a\":", "").substr(0, 21), "header: expected JSON");
+}
+
+TEST_F(SafeTensorsTest, AChecksumFindsEveryFlippedBit) {
+  const std::vector<float> x = {1.5f, -2, 3};
+  const std::vector<TensorEntry> entries = {{"x", "F32", {3}, x.data()}};
+  const std::map<std::string, std::string> metadata = {{"a", "\"mome.crc32c\":\"12345678\""},
+                                                       {"z", "mome.crc32c"}};
+  write_safetensors(path_, entries, metadata);
+  EXPECT_EQ(SafeTensors(path_).checksum(), Checksum::kNone);
+  write_safetensors(path_, entries, metadata, {}, true);
+  {
+    const SafeTensors file(path_);
+    EXPECT_EQ(file.checksum(), Checksum::kFits);
+    EXPECT_EQ(file.metadata(), metadata);  // the checksum is not among what others copy
+  }
+  const std::string whole = read_file(path_);
+  // Through a download, the same bytes.
+  write_safetensors(
+      path_, entries, metadata,
+      [](void* to, const void* from, size_t n) { std::memcpy(to, from, n); }, true);
+  EXPECT_EQ(read_file(path_), whole);
+  int differs = 0, none = 0, unreadable = 0;
+  for (size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    std::ofstream(path_, std::ios::binary) << flipped;  // no need to sync each
+    try {
+      const Checksum checksum = SafeTensors(path_).checksum();
+      EXPECT_NE(checksum, Checksum::kFits) << bit;
+      ++(checksum == Checksum::kNone ? none : differs);
+    } catch (const Error&) {
+      ++unreadable;
+    }
+  }
+  EXPECT_GE(differs, int(8 * (x.size() * sizeof(float) + 8)));
+  EXPECT_LE(none, int(8 * (std::strlen(kChecksumKey) + 5)));  // its own name was hit
+  EXPECT_GT(unreadable, 0);
+  EXPECT_THROW(write_safetensors(path_, entries, {{kChecksumKey, "0"}}), Error);
 }
 
 TEST_F(SafeTensorsTest, EveryTruncationIsAnError) {

@@ -1,5 +1,4 @@
 // A whole run as a user makes it: three stages on made-up pictures, killed and resumed, evaluated and searched.
-#include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -8,96 +7,14 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "runtime/image/png.h"
-#include "tests/tools/program.h"
+#include "tests/tools/small_run.h"
 
 namespace mome {
 namespace {
 
 namespace fs = std::filesystem;
 
-class PretrainTest : public ProgramTest {
- protected:
-  void SetUp() override {
-    ProgramTest::SetUp();
-    // Squares and stripes in six colours: 24 pictures with a caption each.
-    const char* colours[] = {"red", "green", "blue", "yellow", "white", "black"};
-    const uint8_t rgb[][3] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 255, 255}, {0, 0, 0}};
-    const char* shapes[] = {"square", "stripe", "corner", "cross"};
-    std::ofstream lines(path("pairs.jsonl")), text(path("text.txt"));
-    for (int c = 0; c < 6; ++c)
-      for (int s = 0; s < 4; ++s) {
-        Image image;
-        image.width = image.height = 16;
-        image.pixels.assign(16 * 16 * 3, 128);
-        for (int y = 0; y < 16; ++y)
-          for (int x = 0; x < 16; ++x) {
-            const bool in = s == 0 ? x > 3 && x < 12 && y > 3 && y < 12 : s == 1 ? x % 4 < 2 : s == 2 ? x + y < 12 : x == y || x + y == 15;
-            for (int k = 0; in && k < 3; ++k) image.pixels[size_t((y * 16 + x) * 3 + k)] = rgb[c][k];
-          }
-        const std::string name = fmt::format("{}_{}.png", colours[c], shapes[s]);
-        write_png(path(name), image);
-        lines << fmt::format("{{\"image\": \"{}\", \"captions\": [\"a {} {}\"], \"split\": \"{}\"}}\n", name, colours[c], shapes[s],
-                             (c + s) % 4 ? "train" : "test");
-        text << "a " << colours[c] << " " << shapes[s] << "\n";
-      }
-    std::ofstream vocabulary(path("vocab.txt"));
-    for (const char* t : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "yellow", "white", "black", "square",
-                          "stripe", "corner", "cross"})
-      vocabulary << t << "\n";
-    std::ofstream(path("recipe.toml")) << fmt::format(R"(
-save_every = 2
-log_every = 1
-[model]
-image_size = 16
-patch = 8
-width = 16
-heads = 2
-layers = 2
-vl_from = 1
-text_length = 6
-vocabulary = 16
-[data]
-train = "{0}/pairs.jsonl"
-text = ["{0}/text.txt"]
-vocabulary = "{0}/vocab.txt"
-[stages.image]
-steps = 7
-batch = 8
-[stages.text]
-steps = 7
-batch = 8
-average = 0.9
-[stages.pairs]
-steps = 9
-batch = 8
-average = 0.5
-)", folder_);
-  }
-  std::vector<std::string> command(const std::string& output, std::vector<std::string> more = {}) const {
-    std::vector<std::string> c = {"pretrain", path("recipe.toml"), "--set", "output=" + path(output)};
-    for (const std::string& m : more) c.push_back(m);
-    return c;
-  }
-  // The log without what a clock decides.
-  std::string log_of(const std::string& output) const {
-    std::string out;
-    std::ifstream in(path(output) + "/log.jsonl");
-    for (std::string line; std::getline(in, line);) {
-      nlohmann::ordered_json j = nlohmann::ordered_json::parse(line);
-      j.erase("samples_per_s");
-      out += j.dump() + "\n";
-    }
-    return out;
-  }
-  void expect_same_run(const std::string& a, const std::string& b) {
-    for (const char* stage : {"image", "text", "pairs"}) {
-      const std::string file = fmt::format("/{}.safetensors", stage);
-      EXPECT_TRUE(read_file(path(a) + file) == read_file(path(b) + file)) << stage << " differs";
-    }
-    EXPECT_EQ(log_of(a), log_of(b));
-  }
-};
+class PretrainTest : public SmallRun {};
 
 // The whole training through the CUDA kernels, interpreted (or on a GPU, with MOME_TEST_DEVICE=cuda): three stages whose
 // losses are the CPU's to rounding.
@@ -247,23 +164,29 @@ TEST_F(PretrainTest, BrokenPicturesAreSkippedUpToALimit) {
 }
 
 TEST_F(PretrainTest, ARunWhoseGradientsStayBrokenStopsAtItsLastGoodStep) {
-  const std::vector<std::string> c = command("storm", {"--stage", "image", "--set", "stages.image.steps=200", "--set", "stages.image.learning_rate=1e30",
-                                                       "--set", "save_every=20"});
-  const Result r = mome(c);
-  EXPECT_EQ(r.code, 1);
-  EXPECT_NE(r.err.find("the gradients of 50 steps in a row, "), std::string::npos) << r.err;
-  // The points that were saved in the storm are gone; the one that is left has the step that the message names.
-  std::vector<std::string> files;
-  for (const auto& e : fs::directory_iterator(path("storm/image"))) files.push_back(e.path().filename());
-  std::sort(files.begin(), files.end());
-  ASSERT_EQ(files.size(), 2u);
-  EXPECT_NE(r.err.find("storm/image/" + files[0] + " holds the model"), std::string::npos) << r.err << files[0];
-  const int64_t good = std::atoll(files[0].c_str() + 5);
-  EXPECT_NE(r.err.find(fmt::format("step {}: the gradient is not finite", good)), std::string::npos) << r.err;
-  const Result again = mome(c);  // goes on from there, and finds the same
-  EXPECT_EQ(again.code, 1);
-  EXPECT_NE(again.err.find(fmt::format("going on at step {} of 200", good)), std::string::npos) << again.err;
-  EXPECT_NE(again.err.find(fmt::format("50 steps in a row, {} to {}", good, good + 49)), std::string::npos) << again.err;
+  for (const auto& [after, in_a_row] : {std::pair("0", 50), {"10", 10}}) {
+    const std::string output = fmt::format("storm{}", after);
+    const std::vector<std::string> c = command(output, {"--stage", "image", "--set", "stages.image.steps=200", "--set", "stages.image.learning_rate=1e30",
+                                                        "--set", "save_every=20", "--set", std::string("rollback_after=") + after});
+    const Result r = mome(c);
+    EXPECT_EQ(r.code, 1);
+    EXPECT_NE(r.err.find(fmt::format("the gradients of {} steps in a row, ", in_a_row)), std::string::npos) << r.err;
+    // It went back to the start three times, on with other batches; they are not what is wrong.
+    for (int i = 1; i <= 3; ++i)
+      EXPECT_EQ(r.err.find(fmt::format("(rollback {} of 3)", i)) != std::string::npos, in_a_row == 10) << r.err;
+    // Nothing was saved in the storm; the one point that there is has the step that the message names.
+    std::vector<std::string> files;
+    for (const auto& e : fs::directory_iterator(path(output + "/image"))) files.push_back(e.path().filename());
+    std::sort(files.begin(), files.end());
+    ASSERT_EQ(files.size(), 2u);
+    EXPECT_NE(r.err.find(output + "/image/" + files[0] + " holds the model"), std::string::npos) << r.err << files[0];
+    const int64_t good = std::atoll(files[0].c_str() + 5);
+    EXPECT_NE(r.err.find(fmt::format("step {}: the ", good)), std::string::npos) << r.err;
+    const Result again = mome(c);  // goes on from there, and finds the same
+    EXPECT_EQ(again.code, 1);
+    EXPECT_NE(again.err.find(fmt::format("going on at step {} of 200", good)), std::string::npos) << again.err;
+    EXPECT_NE(again.err.find(fmt::format("{} steps in a row, {} to {}", in_a_row, good, good + in_a_row - 1)), std::string::npos) << again.err;
+  }
 }
 
 TEST_F(PretrainTest, AFullDiskLeavesTheLastCheckpointWhole) {
@@ -279,6 +202,7 @@ TEST_F(PretrainTest, AFullDiskLeavesTheLastCheckpointWhole) {
   setrlimit(RLIMIT_FSIZE, &old);
   EXPECT_EQ(r.code, 1);
   EXPECT_NE(r.err.find("step-00000002"), std::string::npos) << r.err;
+  EXPECT_TRUE(fs::is_empty(path("run/text")));  // the writer in the background left nothing half done
   EXPECT_TRUE(read_file(path("run/image.safetensors")) == before);
   EXPECT_EQ(mome(command("run", {"--stage", "text"})).code, 0);  // room again: it goes on
 }

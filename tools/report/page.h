@@ -4,20 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "tools/report/chart.h"
+#include "tools/report/log.h"
 
 namespace mome {
-
-/// The curves of one stage of a run's log.
-struct StageCurves {
-  std::string stage;
-  std::vector<Curve> curves;  // one a numeric field, in the order in which fields first appear
-};
-
-/// Reads a log of JSON lines, each with "stage" (text), "step" and numeric fields. A cut last line
-/// (the run was killed while writing it) is passed over; any other bad line throws Error.
-/// Steps that a resumed run did again replace the earlier ones.
-std::vector<StageCurves> read_log(const std::string& file);
 
 /// Everything that the page shows. Empty parts are left out.
 struct Report {
