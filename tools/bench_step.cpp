@@ -163,6 +163,7 @@ void add_bench_command(CLI::App& app) {
   add_bench_embed_command(*bench);
   add_bench_forward_command(*bench);
   add_bench_load_command(*bench);
+  add_bench_loader_command(*bench);
   add_bench_search_command(*bench);
   CLI::App* step = bench->add_subcommand("step", "Time whole training steps on made-up inputs");
   auto o = std::make_shared<Options>();

@@ -30,6 +30,7 @@ void add_watch_command(CLI::App& app);
 void add_bench_embed_command(CLI::App& bench);
 void add_bench_forward_command(CLI::App& bench);
 void add_bench_load_command(CLI::App& bench);
+void add_bench_loader_command(CLI::App& bench);
 void add_bench_search_command(CLI::App& bench);
 
 // The subcommands of `mome data`.

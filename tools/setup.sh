@@ -9,7 +9,7 @@ set -euo pipefail
 
 build_packages=(g++ cmake ninja-build ccache pkg-config libopenblas-openmp-dev libtomlplusplus-dev
   nlohmann-json3-dev libcli11-dev libfmt-dev libpugixml-dev libharfbuzz-dev libutf8proc-dev libstb-dev
-  libgtest-dev libbenchmark-dev libboost-context-dev libopenmpi-dev openmpi-bin)
+  libjpeg62-turbo-dev libgtest-dev libbenchmark-dev libboost-context-dev libopenmpi-dev openmpi-bin)
 device_code_packages=(clang-19)
 slurm_packages=(slurm-wlm munge)
 data_packages=(fonts-noto-color-emoji unicode-data unicode-cldr-core ruby-gemojione)

@@ -20,6 +20,9 @@ struct DataConfig {
   double max_bad = 0.01;              // share of records that may be broken before the run stops
   int64_t cache_mib = 512;            // decoded images kept in memory
   int64_t threads = 1;                // loader threads
+  std::string index_cache;            // folder of piped shards' indexes; empty: OUTPUT/shards
+  int64_t shard_lanes = 8, shard_window = 2;  // of piped shards (runtime/data/shard_order.h)
+  int64_t retries = 2;                // further runs of a piped shard's command that failed
 };
 
 template <class V>
@@ -40,6 +43,10 @@ void visit(V& v, DataConfig& c) {
   v("max_bad", c.max_bad, "share of broken records that a run survives");
   v("cache_mib", c.cache_mib, "MiB of decoded images kept in memory");
   v("threads", c.threads, "loader threads");
+  v("index_cache", c.index_cache, "folder where indexes of piped shards are kept; empty: OUTPUT/shards");
+  v("shard_lanes", c.shard_lanes, "parts of the batch that read piped shards of their own");
+  v("shard_window", c.shard_window, "piped shards that a lane draws from at once");
+  v("retries", c.retries, "further runs of a piped shard's command that failed");
 }
 
 /// What every stage has.

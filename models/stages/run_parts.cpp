@@ -72,6 +72,9 @@ Dataset RunParts::open(const DataConfig& data, const std::string& source, const 
   DatasetOptions o;
   o.image_root = data.image_root;
   o.max_bad = data.max_bad;
+  o.index_cache = data.index_cache.empty() ? config.output + "/shards" : data.index_cache;
+  if (data.retries < 0) fail("recipe: data.retries: 0 or more is expected");
+  o.retries = int(data.retries);
   Dataset dataset = open_dataset(source, split, o);
   for (const std::string& problem : dataset.problems) note("skipped " + problem);
   return dataset;
@@ -93,6 +96,9 @@ LoaderOptions RunParts::loader_options(const DataConfig& d, const ModelConfig& m
   o.keyword_captions = d.keyword_captions;
   o.max_bad = d.max_bad;
   o.cache_mib = d.cache_mib;
+  if (d.shard_lanes < 1 || d.shard_window < 1) fail("recipe: data.shard_lanes, shard_window: at least 1 is expected");
+  o.shard_lanes = int(d.shard_lanes);
+  o.shard_window = int(d.shard_window);
   // Each rank's own trouble.
   if (is_first()) o.log = [this](const std::string& line) { note(line); };
   else o.log = [rank = world.rank](const std::string& line) { to_stderr(fmt::format("rank {}: {}", rank, line)); };

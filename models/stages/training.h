@@ -99,7 +99,8 @@ std::string fingerprint(R recipe) {
   recipe.keep = recipe.rollback_after = recipe.rollbacks = 0;
   recipe.bucket_mib = 0;
   recipe.zero = false;
-  recipe.data.threads = recipe.data.cache_mib = 0;
+  recipe.data.threads = recipe.data.cache_mib = recipe.data.retries = 0;
+  recipe.data.index_cache.clear();
   return print_recipe(recipe);
 }
 

@@ -36,18 +36,22 @@ void read_json(const std::string& file, const std::string& image_root, Collector
       file);
 }
 
-std::vector<std::string> existing_shards(const std::string& source) {
-  const auto shards = expand_shards(source);
-  std::string missing;
-  size_t count = 0;
-  for (const std::string& shard : shards) {
-    std::error_code ignored;
-    if (fs::is_regular_file(shard, ignored)) continue;
-    ++count;
-    missing += "\n  " + shard;
+// Names every shard file that is not there.
+void check_shards(const std::vector<std::string>& sources) {
+  std::string missing, names;
+  size_t count = 0, all = 0;
+  for (const std::string& source : sources) {
+    if (!is_shard_source(source)) continue;
+    names += (names.empty() ? "" : ", ") + source;
+    for (const std::string& shard : expand_shards(source)) {
+      ++all;
+      std::error_code ignored;
+      if (is_piped(shard) || fs::is_regular_file(shard, ignored)) continue;
+      ++count;
+      missing += "\n  " + shard;
+    }
   }
-  if (count > 0) fail("{}: {} of {} shards are missing:{}", source, count, shards.size(), missing);
-  return shards;
+  if (count > 0) fail("{}: {} of {} shards are missing:{}", names, count, all, missing);
 }
 
 }  // namespace
@@ -58,7 +62,8 @@ Dataset open_dataset(const std::string& source, const std::string& split,
   const std::string ending = fs::path(source).extension().string();
   std::error_code ignored;
   if (is_shard_source(source)) {
-    read_webdataset(existing_shards(source), out);
+    check_shards({source});
+    read_webdataset(source, options, out);
   } else if (!fs::exists(source, ignored)) {
     fail("{}: there is no such file or folder", source);
   } else if (fs::is_directory(source, ignored)) {
@@ -84,6 +89,7 @@ Dataset open_dataset(const std::string& source, const std::string& split,
 Dataset open_datasets(const std::vector<std::string>& sources, const std::string& split,
                       const DatasetOptions& options) {
   if (sources.empty()) fail("no data set was named; expected at least one");
+  check_shards(sources);
   Dataset all = open_dataset(sources[0], split, options);
   for (size_t i = 1; i < sources.size(); ++i) {
     Dataset next = open_dataset(sources[i], split, options);

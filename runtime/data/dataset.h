@@ -2,7 +2,8 @@
 //  * FILE.jsonl: {"image": path, "captions": [..]} a line; optional "split", "keywords", "kind";
 //  * FILE.json: COCO captions or Karpathy splits, told apart by their content;
 //  * FOLDER: its captions.jsonl, or else all images below it, without captions;
-//  * NAME-{000..9}.tar: WebDataset shards; brace ranges, brace lists, lists with commas.
+//  * NAME-{000..9}.tar: WebDataset shards; brace ranges, brace lists, lists with commas;
+//  * pipe:COMMAND: a shard that the command prints, brace ranges in it too; "::" joins shards.
 // A broken record is named in Dataset::problems and skipped, up to DatasetOptions::max_bad.
 #pragma once
 #include <string>
@@ -23,6 +24,11 @@ struct DatasetOptions {
   bool check_files = true;
   /// Whether a record with neither caption nor keyword counts as broken.
   bool need_captions = false;
+  /// Folder where the indexes of piped shards are kept, so that only the first start runs all
+  /// commands; ranks may share it. Empty: no index is kept.
+  std::string index_cache = {};
+  /// Further runs of a piped shard's command that failed.
+  int retries = 2;
 };
 
 /// `split` "" = all records; Karpathy's "restval" counts as "train". Throws Error if the source is
@@ -31,7 +37,8 @@ struct DatasetOptions {
 Dataset open_dataset(const std::string& source, const std::string& split,
                      const DatasetOptions& options);
 
-/// The records of several sources in the order given; the same errors.
+/// The records of several sources in the order given; the same errors. Shard files that are missing
+/// are looked for in all sources before any is read, and named together.
 Dataset open_datasets(const std::vector<std::string>& sources, const std::string& split,
                       const DatasetOptions& options);
 

@@ -1,11 +1,13 @@
 #include "runtime/data/eval_reader.h"
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 #include <utility>
 
 #include "kernels/common/parallel.h"
 #include "runtime/core/error.h"
+#include "runtime/data/piped_shards.h"
 #include "runtime/image/augment.h"
 
 namespace mome {
@@ -38,6 +40,7 @@ Batch EvalReader::images(std::span<const int32_t> records) {
   const size_t side = options_.image_size, bytes = side * side * 3;
   std::vector<uint8_t> pixels(records.size() * bytes);
   std::vector<std::string> errors(records.size());
+  std::vector<std::exception_ptr> fatal(records.size());
   const Augmentation none;
   parallel_chunks(int64_t(records.size()), 1, [&](int64_t begin, int64_t) {
     // No exception may leave a parallel loop.
@@ -45,10 +48,15 @@ Batch EvalReader::images(std::span<const int32_t> records) {
       RandomStream unused(0, 0, Purpose::kAugment, 0);
       const Image made = augment(*store_.get(records[begin]), options_.image_size, none, unused);
       std::copy(made.pixels.begin(), made.pixels.end(), pixels.begin() + begin * int64_t(bytes));
+    } catch (const ShardError&) {
+      fatal[begin] = std::current_exception();
     } catch (const std::exception& e) {
       errors[begin] = e.what();
     }
   });
+  for (const std::exception_ptr& error : fatal) {
+    if (error) std::rethrow_exception(error);
+  }
   Batch batch;
   batch.image_size = options_.image_size;
   for (size_t i = 0; i < records.size(); ++i) {

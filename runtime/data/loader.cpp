@@ -1,10 +1,13 @@
 #include "runtime/data/loader.h"
 
 #include <algorithm>
+#include <list>
 #include <utility>
 
 #include "runtime/core/error.h"
 #include "runtime/data/caption_draw.h"
+#include "runtime/data/loader_order.h"
+#include "runtime/data/piped_shards.h"
 
 namespace mome {
 namespace {
@@ -88,14 +91,20 @@ PairLoader::PairLoader(const Dataset& dataset, const WordPiece* wordpiece,
     : dataset_(checked(dataset, wordpiece, options)),
       wordpiece_(wordpiece),
       options_(options),
-      order_(int64_t(dataset.records.size()), options.seed),
+      order_(make_order(dataset, options)),
       images_(dataset, image_options(options)),
       slots_(Prefetcher::kSlots, LoaderSlot(options)),
       prefetcher_(options.batch, options.threads, first_step,
                   [this](int64_t step, int i, int slot) { make(step, i, slots_[slot]); }) {}
 
+PairLoader::~PairLoader() {
+  std::list<PipedShards::Interruption> kill;
+  for (PipedShards* pool : pools_of(dataset_)) kill.emplace_back(*pool);
+  prefetcher_.stop();
+}
+
 void PairLoader::make(int64_t step, int i, LoaderSlot& slot) {
-  const auto [epoch, drawn] = order_.at(options_.global_sample(step, i));
+  const auto [epoch, drawn] = order_->at(options_.global_sample(step, i));
   slot.bad[i].clear();
   int32_t record = drawn;
   if (options_.images) {

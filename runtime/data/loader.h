@@ -4,6 +4,7 @@
 // another are what one rank alone would make, whatever the split.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct LoaderOptions {
   double keyword_captions = 0;  // probability of a caption made of keywords (caption_draw.h)
   double max_bad = 0.01;        // images that may fail to decode, as a fraction of the records
   int64_t cache_mib = 512;      // for decoded images
+  int shard_lanes = 8, shard_window = 2;  // of piped shards (ShardOrder::Options)
   bool images = true, texts = true;
   LogFunction log;  // is told of each image that is skipped, on next()'s thread
 
@@ -58,20 +60,24 @@ struct LoaderSlot {
 TrainingImageOptions image_options(const LoaderOptions& options);
 
 /// Batches of image-text pairs (or of one of the two): sample i of a step is the record that
-/// SampleOrder has for its global_sample(), with a caption and an augmentation drawn anew each
-/// epoch. A record whose image cannot be decoded is replaced by the next one that can.
+/// make_order's Order has for its global_sample(), with a caption and an augmentation drawn anew
+/// each epoch. A record whose image cannot be decoded is replaced by the next one that can.
 class PairLoader {
  public:
   /// The data set and the tokeniser must outlive the loader; `wordpiece` may be null without texts.
   /// Throws Error if there is no record, or with texts if a record has neither caption nor keyword.
   PairLoader(const Dataset& dataset, const WordPiece* wordpiece, const LoaderOptions& options,
              int64_t first_step);
+  /// Does not wait for commands of piped shards: it kills them.
+  ~PairLoader();
 
   /// The next step's batch; stays valid until the next call. Throws Error, naming the first, once
-  /// more than max_bad of the images cannot be decoded.
+  /// more than max_bad of the images cannot be decoded, or if a piped shard cannot be had.
   const Batch& next();
 
   int64_t bad_images() const { return images_.bad_images(); }
+  /// Seconds that next() has blocked since the last call of this (Prefetcher::waited).
+  double waited() { return prefetcher_.waited(); }
 
  private:
   void make(int64_t step, int i, LoaderSlot& slot);
@@ -79,7 +85,7 @@ class PairLoader {
   const Dataset& dataset_;
   const WordPiece* wordpiece_;
   const LoaderOptions options_;
-  SampleOrder order_;
+  const std::unique_ptr<const Order> order_;
   TrainingImages images_;
   std::vector<LoaderSlot> slots_;
   Prefetcher prefetcher_;  // last: its threads use all of the above
@@ -95,6 +101,8 @@ class TextLoader {
 
   /// As PairLoader::next; without images, and image_ids 0. records: line numbers from 0.
   const Batch& next();
+
+  double waited() { return prefetcher_.waited(); }  // as PairLoader's
 
  private:
   const std::vector<std::string> lines_;

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <chrono>
 #include <utility>
 
 #include "runtime/core/error.h"
@@ -19,13 +20,16 @@ Prefetcher::Prefetcher(int batch, int threads, int64_t first_step, Make make)
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-Prefetcher::~Prefetcher() {
+Prefetcher::~Prefetcher() { stop(); }
+
+void Prefetcher::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
   room_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void Prefetcher::work() {
@@ -68,7 +72,12 @@ int64_t Prefetcher::next() {
   }
   first_ = false;
   Slot& slot = slots_[wanted_ % kSlots];
-  made_.wait(lock, [&] { return slot.left == 0; });
+  const auto made = [&slot] { return slot.left == 0; };
+  if (!made()) {
+    const auto start = std::chrono::steady_clock::now();
+    made_.wait(lock, made);
+    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
   ++wanted_;
   if (slot.error) std::rethrow_exception(slot.error);
   return wanted_ - 1;

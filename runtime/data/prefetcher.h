@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace mome {
@@ -21,14 +22,19 @@ class Prefetcher {
   /// i).
   using Make = std::function<void(int64_t step, int i, int slot)>;
   Prefetcher(int batch, int threads, int64_t first_step, Make make);
-  /// Stops after the samples now being made.
-  ~Prefetcher();
+  ~Prefetcher();  // as stop()
+  /// Returns after the samples now being made. next() must not be called after it.
+  void stop();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   /// Gives the previous slot back, waits for the next batch and returns its step. Rethrows what
   /// make threw for its first bad sample, then and at every later call.
   int64_t next();
+
+  /// Seconds that next() has blocked since the last call of this: what the training step lost to
+  /// its input. 0 when every batch was ready. For the thread that calls next().
+  double waited() { return std::exchange(waited_, 0.0); }
 
  private:
   struct Slot {
@@ -48,6 +54,7 @@ class Prefetcher {
   int64_t step_;       // of the next sample to make
   int sample_ = 0;     // the next sample to make
   int64_t end_;        // first step that must wait for a slot
+  double waited_ = 0;  // seconds
   bool first_ = true;  // no slot is with the caller yet
   Slot slots_[kSlots];
   std::vector<std::thread> threads_;

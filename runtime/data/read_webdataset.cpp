@@ -1,113 +1,116 @@
-// WebDataset tar shards (Aizman et al., "High Performance I/O for Large Scale Deep Learning",
-// 2019): members that share a path up to the basename's first dot are one sample: KEY.jpg with
-// KEY.txt or KEY.json. Headers and texts are read now; images later, by their offset.
-#include <algorithm>
-#include <nlohmann/json.hpp>
-#include <unordered_map>
+// WebDataset tar shards: what is in them is read now, images later, by their offset. Files are read
+// by their headers alone; the command of a piped shard is run, unless a former run kept its index.
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include "runtime/core/error.h"
-#include "runtime/data/json_fields.h"
-#include "runtime/data/paths.h"
+#include "runtime/data/piped_shards.h"
 #include "runtime/data/readers.h"
+#include "runtime/data/shard_index.h"
+#include "runtime/data/shard_samples.h"
 #include "runtime/data/shards.h"
-#include "runtime/data/tar.h"
-#include "runtime/data/trim.h"
 
 namespace mome {
 namespace {
-constexpr uint64_t kMaxText = 16 << 20;  // bytes: a longer "caption" is a mistake
 
-struct Sample {
-  Record record;
-  std::string split, problem;
+struct Reading {
+  std::string name;
+  std::shared_ptr<PipedShard> piped;  // null for a file
+  std::optional<std::vector<ShardSample>> samples;
+  std::string error;
 };
 
-void add_caption(std::string caption, Record& record) {
-  auto& all = record.captions;
-  // img2dataset writes the same caption into .txt and .json.
-  if (!caption.empty() && std::find(all.begin(), all.end(), caption) == all.end()) {
-    all.push_back(std::move(caption));
-  }
+ShardIndex make_index(const PipedShard& shard) {
+  const std::shared_ptr<const RandomFile> bytes = shard.open();
+  return {bytes->size(), read_shard(*bytes, shard.name())};
 }
 
-void add_json(const std::string& text, Sample& sample) {
-  const nlohmann::json object = parse_json(text);
-  if (!object.is_object())
-    fail("it is of type {}; expected {{\"caption\": ..}}", object.type_name());
-  add_caption(string_field(object, "caption"), sample.record);
-  for (std::string& caption : list_field(object, "captions")) {
-    add_caption(std::move(caption), sample.record);
-  }
-  sample.record.keywords = list_field(object, "keywords");
-  sample.record.kind = string_field(object, "kind");
-  sample.split = string_field(object, "split");
+// The index of a shard, from its file or made now; nothing if another process is making it and
+// `wait` is false.
+std::optional<ShardIndex> index_of(const PipedShard& shard, const std::string& folder, bool wait) {
+  if (folder.empty()) return make_index(shard);
+  const std::string file = index_file(folder, shard.name());
+  if (std::optional<ShardIndex> index = load_index(file, shard.name())) return index;
+  const FileLock lock(file + ".lock", wait);
+  if (!lock.held()) return std::nullopt;
+  if (std::optional<ShardIndex> index = load_index(file, shard.name())) return index;
+  const ShardIndex index = make_index(shard);
+  save_index(index, file, shard.name());
+  return index;
 }
 
-void add_member(const RandomFile& file, const std::string& shard, const TarMember& member,
-                const std::string& ending, Sample& sample) {
-  if (is_image_ending(ending)) {
-    if (member.size == 0) fail("an image of 0 bytes");
-    if (sample.record.image.size != 0) fail("a second image of this sample; expected one");
-    sample.record.image = {shard, member.offset, member.size, member.name};
-  } else if (ending == "webp") {
-    fail("WebP cannot be decoded; expected {}", kImageEndings);
-  } else if (ending == "txt" || ending == "json") {
-    if (member.size > kMaxText)
-      fail("{} bytes of text; expected at most {}", member.size, kMaxText);
-    std::string text(member.size, '\0');
-    file.read(member.offset, member.size, text.data());
-    if (ending == "txt") {
-      add_caption(trim(text), sample.record);
+// Leaves it unread if another process is at it and `wait` is false.
+void read_piped(Reading& shard, const std::string& folder, bool wait) {
+  std::optional<ShardIndex> index = index_of(*shard.piped, folder, wait);
+  if (!index) return;
+  shard.piped->set_bytes(index->bytes);
+  shard.samples = std::move(index->samples);
+}
+
+void read_one(Reading& shard, const std::string& folder, bool wait) {
+  try {
+    if (shard.piped) {
+      read_piped(shard, folder, wait);
     } else {
-      add_json(text, sample);
+      shard.samples = read_shard(RandomFile(shard.name), shard.name);
     }
+  } catch (const Error& e) {
+    shard.error = e.what();
   }
 }
 
-void read_shard(const std::string& shard, Collector& out) {
-  const RandomFile file(shard);
-  std::vector<Sample> samples;
-  std::unordered_map<std::string, size_t> by_key;
-  for (const TarMember& member : index_tar(file, shard)) {
-    const size_t slash = member.name.rfind('/');
-    const size_t base = slash == std::string::npos ? 0 : slash + 1;
-    const size_t dot = member.name.find('.', base);
-    if (dot == std::string::npos || dot == base) continue;  // no sample's: "README", ".hidden"
-    const std::string key = member.name.substr(0, dot);
-    std::string ending = member.name.substr(dot + 1);
-    std::transform(ending.begin(), ending.end(), ending.begin(),
-                   [](unsigned char c) { return char(std::tolower(c)); });
-    const auto [it, fresh] = by_key.emplace(key, samples.size());
-    if (fresh) {
-      samples.emplace_back();
-      samples.back().record.key = key;
-    }
-    Sample& sample = samples[it->second];
-    try {
-      add_member(file, shard, member, ending, sample);
-    } catch (const Error& e) {
-      if (sample.problem.empty()) {
-        sample.problem = fmt::format("{}: member {}: {}", shard, member.name, e.what());
-      }
-    }
+void check(const std::vector<Reading>& shards, const std::string& source) {
+  std::string list;
+  size_t broken = 0;
+  for (const Reading& shard : shards) {
+    if (shard.error.empty()) continue;
+    ++broken;
+    list += "\n  " + shard.error;
   }
-  for (Sample& sample : samples) {
-    const std::string place = fmt::format("{}: sample {}", shard, sample.record.key);
-    if (sample.problem.empty() && sample.record.image.size == 0) {
-      sample.problem = fmt::format("{}: no image; expected a member {}", place, kImageEndings);
-    }
-    if (sample.problem.empty()) {
-      out.add(std::move(sample.record), sample.split, place);
-    } else {
+  if (broken == 1) fail("{}", list.substr(3));
+  if (broken > 0)
+    fail("{}: {} of {} shards cannot be read:{}", source, broken, shards.size(), list);
+}
+
+void hand_over(Reading& shard, Collector& out) {
+  for (ShardSample& sample : *shard.samples) {
+    if (!sample.problem.empty()) {
       out.bad(std::move(sample.problem));
+      continue;
     }
+    sample.record.image.shard = shard.piped;
+    const std::string place = fmt::format("{}: sample {}", shard.name, sample.record.key);
+    out.add(std::move(sample.record), sample.split, place);
   }
+  shard.samples.reset();
 }
 
 }  // namespace
 
-void read_webdataset(const std::vector<std::string>& shards, Collector& out) {
-  for (const std::string& shard : shards) read_shard(shard, out);
+void read_webdataset(const std::string& source, const DatasetOptions& options, Collector& out) {
+  const std::vector<std::string> names = expand_shards(source);
+  std::shared_ptr<PipedShards> pool;
+  std::vector<Reading> shards(names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    shards[i].name = names[i];
+    if (!is_piped(names[i])) continue;
+    if (!pool) {
+      PipedShards::Options piped;
+      piped.retries = options.retries;
+      pool = std::make_shared<PipedShards>(piped);
+    }
+    shards[i].piped = pool->add(names[i]);
+  }
+  // Ranks on one machine share the work of a first start: each takes the shards that no other is
+  // at, and waits for the rest when there are no more of these.
+  for (const bool wait : {false, true}) {
+    for (Reading& shard : shards) {
+      if (!shard.samples && shard.error.empty()) read_one(shard, options.index_cache, wait);
+    }
+  }
+  check(shards, source);
+  for (Reading& shard : shards) hand_over(shard, out);
 }
 
 }  // namespace mome

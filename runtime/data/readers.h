@@ -15,6 +15,7 @@ void read_coco(const nlohmann::json& root, const std::string& file, const std::s
 void read_karpathy(const nlohmann::json& root, const std::string& file,
                    const std::string& image_root, Collector& out);
 void read_image_folder(const std::string& folder, Collector& out);
-void read_webdataset(const std::vector<std::string>& shards, Collector& out);
+/// The shards must be there (those that are files); all that are broken are named in one Error.
+void read_webdataset(const std::string& source, const DatasetOptions& options, Collector& out);
 
 }  // namespace mome

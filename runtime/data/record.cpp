@@ -18,6 +18,7 @@ int64_t image_id(const ImageRef& image) {
 
 std::string image_identity(const ImageRef& image) {
   namespace fs = std::filesystem;
+  if (image.shard) return fmt::format("{}\n{}", image.file, image.offset);  // a command, no file
   std::error_code error;
   fs::path file = fs::weakly_canonical(image.file, error);
   if (error) file = fs::absolute(image.file, error).lexically_normal();

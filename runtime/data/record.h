@@ -2,17 +2,22 @@
 // each an image with the texts that describe it. Pixels stay in their files until a loader asks.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace mome {
 
-/// Where an encoded image lies: a whole file, or a range of bytes of one (a tar shard).
+class PipedShard;
+
+/// Where an encoded image lies: a whole file, or a range of bytes of one (a tar shard)
+/// or of what a command prints.
 struct ImageRef {
   std::string file;
   uint64_t offset = 0;      // bytes
   uint64_t size = 0;        // bytes; 0 = the whole file
   std::string member = {};  // its name inside the archive; empty for a whole file
+  std::shared_ptr<const PipedShard> shard = {};  // of `file` = "pipe:COMMAND"; null for a file
 };
 
 /// How people are told of an image: "images/1.png", or "data.tar: 0001.jpg".

@@ -1,16 +1,19 @@
 #include "runtime/data/training_images.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "runtime/core/error.h"
+#include "runtime/data/piped_shards.h"
 
 namespace mome {
 
 TrainingImages::TrainingImages(const Dataset& dataset, TrainingImageOptions options)
     : options_(std::move(options)),
-      store_(dataset, options_.cache_mib),
+      store_(dataset, options_.cache_mib,
+             [this](int width, int height) {
+               return reduction(width, height, options_.image_size, options_.augmentation);
+             }),
       bad_(dataset, options_.max_bad, options_.log) {
   check_augmentation(options_.augmentation);
 }
@@ -22,23 +25,27 @@ int32_t TrainingImages::fill(int32_t drawn, int32_t samples, uint64_t epoch,
     const int32_t candidate = int32_t((int64_t(drawn) + tries) % samples);
     const std::vector<int32_t> records = pictures(candidate);
     MOME_CHECK(records.size() == to.size());
-    std::vector<std::shared_ptr<const Image>> images;
-    for (const int32_t record : records) {
+    bool good = true;
+    for (size_t j = 0; j < records.size(); ++j) {
+      RandomStream random(options_.seed, epoch, Purpose::kAugment,
+                          uint64_t(drawn) * records.size() + j);
       try {
-        images.push_back(store_.get(record));
+        const auto [image, crop] = store_.part(records[j], [&](int width, int height) {
+          return draw_crop(width, height, options_.augmentation, random);
+        });
+        const Image made =
+            augment_crop(*image, crop, options_.image_size, options_.augmentation, random);
+        std::copy(made.pixels.begin(), made.pixels.end(), to[j]);
+      } catch (const ShardError&) {
+        throw;
       } catch (const Error& e) {
+        good = false;
         const bool told = std::any_of(bad.begin(), bad.end(),
-                                      [&](const BadImage& b) { return b.record == record; });
-        if (!told) bad.push_back({record, e.what()});
+                                      [&](const BadImage& b) { return b.record == records[j]; });
+        if (!told) bad.push_back({records[j], e.what()});
       }
     }
-    if (images.size() < records.size()) continue;
-    for (size_t j = 0; j < images.size(); ++j) {
-      RandomStream random(options_.seed, epoch, Purpose::kAugment,
-                          uint64_t(drawn) * images.size() + j);
-      const Image made = augment(*images[j], options_.image_size, options_.augmentation, random);
-      std::copy(made.pixels.begin(), made.pixels.end(), to[j]);
-    }
+    if (!good) continue;
     return candidate;
   }
   return -1;

@@ -1,4 +1,7 @@
 // Pictures for training samples: decoded, augmented, and replaced where they cannot be decoded.
+// JPEGs much larger than needed are decoded at 1/2, 1/4 or 1/8 of their sides (reduction() in
+// runtime/image/augment.h), which differs from shrinking the whole picture by what one filter
+// differs from another; what is cached never changes what comes out.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -31,8 +34,8 @@ class TrainingImages {
   /// Writes the pictures of sample `drawn`, or of the next one (drawn + 1, .., cyclically, of
   /// `samples`) that can all be decoded: picture j, augmented by stream drawn * k + j of `epoch`,
   /// to to[j] [S, S, 3]. `bad` receives each picture that cannot be decoded, once. Returns the
-  /// sample, or -1 if more pictures are bad than may be or no sample is good. Thread-safe; a pure
-  /// function of its arguments.
+  /// sample, or -1 if more pictures are bad than may be or no sample is good. Throws ShardError
+  /// (piped_shards.h). Thread-safe; a pure function of its arguments.
   int32_t fill(int32_t drawn, int32_t samples, uint64_t epoch, const Pictures& pictures,
                std::span<uint8_t* const> to, std::vector<BadImage>& bad);
 

@@ -13,6 +13,9 @@
 namespace mome {
 namespace {
 
+// VLMo's RandomResizedCrop.
+constexpr double kMinScale = 0.5, kMaxScale = 1.0, kMinRatio = 3.0 / 4, kMaxRatio = 4.0 / 3;
+
 // Crop first, then resize: taps do not reach beyond the crop, as in torchvision's resized_crop.
 Image resized_crop(const Image& image, const Crop& crop, int size) {
   Image out{size, size, std::vector<uint8_t>(size_t(size) * size * 3)};
@@ -70,7 +73,6 @@ void check_augmentation(const Augmentation& augmentation) {
 }
 
 Crop random_resized_crop(int width, int height, RandomStream& random) {
-  constexpr double kMinScale = 0.5, kMaxScale = 1.0, kMinRatio = 3.0 / 4, kMaxRatio = 4.0 / 3;
   for (int i = 0; i < 10; ++i) {
     const double area = double(width) * height * random.uniform(kMinScale, kMaxScale);
     const double ratio = std::exp(random.uniform(std::log(kMinRatio), std::log(kMaxRatio)));
@@ -88,14 +90,29 @@ Crop random_resized_crop(int width, int height, RandomStream& random) {
   return {(width - w) / 2, (height - h) / 2, w, h};
 }
 
-Image augment(const Image& image, int size, const Augmentation& augmentation,
-              RandomStream& random) {
+Crop draw_crop(int width, int height, const Augmentation& augmentation, RandomStream& random) {
   check_augmentation(augmentation);
-  MOME_CHECK(size >= 1 && image.width >= 1 && image.height >= 1);
-  MOME_CHECK(image.pixels.size() == size_t(image.width) * image.height * 3);
+  MOME_CHECK(width >= 1 && height >= 1);
+  if (augmentation.kind == "vlmo") return random_resized_crop(width, height, random);
+  return {0, 0, width, height};
+}
+
+int reduction(int width, int height, int size, const Augmentation& augmentation) {
+  if (augmentation.kind == "none") return 1;
+  double side = std::min(width, height);
+  // A crop's sides are sqrt(area ratio) and sqrt(area / ratio).
+  if (augmentation.kind == "vlmo")
+    side = std::min(side, std::sqrt(kMinScale * kMinRatio * double(width) * height));
+  int out = 8;
+  // A pixel less: the crop is rounded to whole pixels of the reduced picture.
+  while (out > 1 && side / out - 1 < size) out /= 2;
+  return out;
+}
+
+Image augment_crop(const Image& image, const Crop& crop, int size, const Augmentation& augmentation,
+                   RandomStream& random) {
+  MOME_CHECK(size >= 1 && image.pixels.size() == size_t(image.width) * image.height * 3);
   const bool vlmo = augmentation.kind == "vlmo";
-  Crop crop{0, 0, image.width, image.height};
-  if (vlmo) crop = random_resized_crop(image.width, image.height, random);
   Image out = resized_crop(image, crop, size);
   if (augmentation.flip.value_or(vlmo) && random.uniform() < 0.5)
     flip_horizontal(out.pixels.data(), size, size);
@@ -105,6 +122,12 @@ Image augment(const Image& image, int size, const Augmentation& augmentation,
     gentle_colour(out, augmentation.strength, random);
   }
   return out;
+}
+
+Image augment(const Image& image, int size, const Augmentation& augmentation,
+              RandomStream& random) {
+  const Crop crop = draw_crop(image.width, image.height, augmentation, random);
+  return augment_crop(image, crop, size, augmentation, random);
 }
 
 }  // namespace mome

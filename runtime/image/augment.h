@@ -28,14 +28,22 @@ struct Augmentation {
 /// Throws Error for a kind that does not exist and for values out of range.
 void check_augmentation(const Augmentation& augmentation);
 
-/// A crop in whole pixels.
-struct Crop {
-  int left = 0, top = 0, width = 0, height = 0;
-};
-
 /// torchvision's RandomResizedCrop.get_params with scale 0.5-1 and ratio 3/4-4/3: ten tries, then
 /// the central crop of the nearest allowed ratio. width, height >= 1.
 Crop random_resized_crop(int width, int height, RandomStream& random);
+
+/// What augment() looks at of a picture of width x height: a random crop for vlmo, else all of it.
+/// Draws what augment() draws first. Throws as check_augmentation.
+Crop draw_crop(int width, int height, const Augmentation& augmentation, RandomStream& random);
+
+/// By how much (1, 2, 4 or 8) both sides of a picture may be reduced before it is augmented for
+/// training, so that no crop which can be drawn is smaller than size x size after it: nothing is
+/// ever enlarged for having been reduced. 1 for kind none, which evaluation uses.
+int reduction(int width, int height, int size, const Augmentation& augmentation);
+
+/// What augment() does after draw_crop(), with `crop` of `image`.
+Image augment_crop(const Image& image, const Crop& crop, int size, const Augmentation& augmentation,
+                   RandomStream& random);
 
 /// The picture augmented and brought to size x size. All randomness is drawn from `random`: the
 /// same stream gives the same pixels. `image` is not empty, size >= 1. Throws as

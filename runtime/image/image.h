@@ -10,4 +10,9 @@ struct Image {
   std::vector<uint8_t> pixels; /* [height][width][3] RGB */
 };
 
+/// A part of a picture in whole pixels.
+struct Crop {
+  int left = 0, top = 0, width = 0, height = 0;
+};
+
 }  // namespace mome

@@ -1,5 +1,6 @@
 #include "runtime/image/jpeg_check.h"
 
+#include <cstring>
 #include <numeric>
 
 namespace mome {
@@ -22,7 +23,9 @@ bool jpeg_tables_fit(std::span<const uint8_t> bytes) {
   size_t at = 2;
   while (at + 3 < bytes.size()) {
     if (bytes[at] != 0xff) {
-      ++at;
+      const void* next = std::memchr(&bytes[at], 0xff, bytes.size() - at);
+      if (!next) return true;
+      at = size_t(static_cast<const uint8_t*>(next) - bytes.data());
       continue;
     }
     const uint8_t marker = bytes[at + 1];

@@ -130,6 +130,20 @@ TEST_F(DatasetErrors, Shards) {
   folder_.write("s-1.tar", "x");
   expect_in(open_error(folder_ / "s-{0..3}.tar"),
             {"3 of 4 shards are missing", "s-0.tar", "s-2.tar", "s-3.tar"});
+  // Whatever names them, all that are missing are told at once, and before any is read.
+  expect_in(open_error((folder_ / "s-{0..1}.tar") + "," + (folder_ / "{a,b}-{7..8}.tar") +
+                       "::" + (folder_ / "c.tar")),
+            {"6 of 7 shards are missing", "s-0.tar", "a-7.tar", "a-8.tar", "b-7.tar", "b-8.tar",
+             "c.tar"});
+  expect_in(error_of([&] {
+              open_datasets({folder_ / "s-{0..1}.tar", folder_ / "none.tar"}, "", {});
+            }),
+            {"2 of 3 shards are missing", "s-0.tar", "none.tar"});
+  // Broken ones likewise, with the place.
+  folder_.write("s-2.tar", std::string(600, 'x'));
+  expect_in(open_error(folder_ / "s-{1..2}.tar"),
+            {"2 of 2 shards cannot be read", "s-1.tar: truncated: ends at byte 1",
+             "s-2.tar: offset 0: no tar header"});
   TarWriter tar(folder_ / "w.tar");
   tar.add("a.jpg", "image");
   tar.add("b.webp", "image");

@@ -1,4 +1,7 @@
 // PairLoader, TextLoader and EvalReader: the same batches however they are made.
+#include <chrono>
+#include <thread>
+
 #include "runtime/data/caption_draw.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/eval_reader.h"
@@ -208,6 +211,27 @@ TEST_F(LoaderPairs, NeverMoreThanThreeBatchesInMemory) {
     EXPECT_EQ(prefetcher.next(), step);
     EXPECT_LT(last, step + Prefetcher::kSlots);
   }
+}
+
+TEST_F(LoaderPairs, WaitedIsTheTimeThatNextBlocked) {
+  using std::chrono::milliseconds;
+  // A sample takes 40 ms: the first batch is waited for, those made meanwhile are not.
+  Prefetcher prefetcher(1, 1, 0, [](int64_t step, int, int) {
+    if (step < 3) std::this_thread::sleep_for(milliseconds(40));
+  });
+  EXPECT_EQ(prefetcher.waited(), 0);
+  const auto start = std::chrono::steady_clock::now();
+  prefetcher.next();
+  const double passed =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double waited = prefetcher.waited();
+  EXPECT_GT(waited, 0.02);
+  EXPECT_LE(waited, passed);
+  EXPECT_EQ(prefetcher.waited(), 0);               // told once
+  std::this_thread::sleep_for(milliseconds(400));  // both batches ahead are made by now
+  prefetcher.next();
+  prefetcher.next();
+  EXPECT_EQ(prefetcher.waited(), 0);
 }
 
 TEST_F(LoaderPairs, Texts) {

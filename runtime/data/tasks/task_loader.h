@@ -30,6 +30,7 @@ class TaskLoader {
   const TaskBatch& next();
 
   int64_t bad_images() const { return images_.bad_images(); }
+  double waited() { return prefetcher_.waited(); }  // as PairLoader's
 
  private:
   struct Slot {
