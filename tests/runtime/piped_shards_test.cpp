@@ -125,6 +125,24 @@ TEST_F(PipedShardsTest, TheIndexIsMadeOnce) {
   EXPECT_EQ(runs(0), 4);  // no folder: nothing is kept
 }
 
+// Ranks that start at once run each command once between them.
+TEST_F(PipedShardsTest, StartsAtOnceShareTheWork) {
+  std::string source;
+  for (int i = 0; i < 3; ++i) {
+    write_shard(i, 2);
+    source += (i == 0 ? "" : "::") + counted(i) + "; sleep 0.05";
+  }
+  std::vector<std::thread> ranks;
+  std::vector<size_t> records(3);
+  for (size_t rank = 0; rank < records.size(); ++rank) {
+    ranks.emplace_back(
+        [&, rank] { records[rank] = open_dataset(source, "", cached()).records.size(); });
+  }
+  for (std::thread& rank : ranks) rank.join();
+  EXPECT_EQ(records, (std::vector<size_t>{6, 6, 6}));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(runs(i), 1);
+}
+
 TEST_F(PipedShardsTest, FailuresAreRetriedThenNamed) {
   write_shard(0, 2);
   const std::string bad =
