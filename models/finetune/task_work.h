@@ -14,6 +14,7 @@ class TaskWork : public TrainingWork {
   Metrics step(MomeModel& model, int64_t step) override;
   /// val_acc on `data.val`, if there is one.
   Metrics watch(MomeModel& model) override;
+  double waited() override { return loader_.waited(); }
 
  private:
   RunParts& run_;

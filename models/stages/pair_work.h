@@ -12,6 +12,7 @@ class PairWork : public TrainingWork {
   /// Retrieval on `data.val`, if there is one.
   Metrics watch(MomeModel& model) override;
   double flops(const MomeModel& model) const override;
+  double waited() override { return loader_->waited(); }
 
  private:
   RunParts& run_;

@@ -45,6 +45,7 @@ class ImageWork : public TrainingWork {
   double flops(const MomeModel& model) const override {
     return training_flops(model.config(), Stage::kImage, batch_rows(model.config(), Stage::kImage, *batch_, stage_.mask_ratio));
   }
+  double waited() override { return loader_->waited(); }
   static int64_t classes(const ImageStageConfig& stage) { return stage.codebook.empty() ? 0 : Codebook(stage.codebook).size(); }
 
  private:
@@ -78,6 +79,7 @@ class TextWork : public TrainingWork {
   double flops(const MomeModel& model) const override {
     return training_flops(model.config(), Stage::kText, batch_rows(model.config(), Stage::kText, *batch_, stage_.mask_rate));
   }
+  double waited() override { return loader_->waited(); }
 
  private:
   RunParts& run_;

@@ -238,6 +238,7 @@ class Loop {
     optimizer_.resume(point.progress);
     guard_.begin(point.step, optimizer_.progress(), detour);
     clock_.restart();
+    meter_.restart();
   }
 
   // What the model holds: the state behind the last good step, which skipped steps did not change.

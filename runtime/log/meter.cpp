@@ -68,8 +68,11 @@ std::vector<std::pair<std::string, double>> StepMeter::fields(double device_mib)
            {"comm_wait", communication_ / busy_}};
     if (flops_ > 0) {
       out.emplace_back("tflops", flops_ / busy_ * 1e-12);
-      if (options_.peak && options_.peak->flops > 0)
-        out.emplace_back("mfu", flops_ / busy_ / (options_.peak->flops * double(options_.ranks)));
+      if (options_.peak && options_.peak->flops > 0) {
+        const double peak = options_.peak->flops * double(options_.ranks);
+        out.emplace_back("mfu", flops_ / busy_ / peak);
+        out.emplace_back("peak_tflops", peak * 1e-12);
+      }
     }
     out.emplace_back("rss_mib", peak_rss_mib());
     if (device_mib > 0) out.emplace_back("memory_mib", device_mib);

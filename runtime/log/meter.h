@@ -40,8 +40,8 @@ class StepMeter {
   void restart();
 
   /// The log's fields over the steps since the last call, in this order, and begins anew: "step_s"
-  /// (mean), "samples_per_s", "input_wait" and "comm_wait" (shares of the time), "tflops" and "mfu"
-  /// where FLOPs and a peak are known, "rss_mib" (the most that was resident), "memory_mib" of the
+  /// (mean), "samples_per_s", "input_wait" and "comm_wait" (shares of the time), "tflops", "mfu" and
+  /// the "peak_tflops" that it is a share of, where FLOPs and a peak are known, "rss_mib" (the most that was resident), "memory_mib" of the
   /// device (0: left out). Empty if there was no step.
   std::vector<std::pair<std::string, double>> fields(double device_mib = 0);
   const std::optional<Peak>& peak() const { return options_.peak; }

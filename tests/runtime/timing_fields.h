@@ -6,7 +6,7 @@ namespace mome {
 
 template <class Json>
 void remove_timing(Json& line) {
-  for (const char* key : {"step_s", "samples_per_s", "input_wait", "comm_wait", "tflops", "mfu", "rss_mib"}) line.erase(key);
+  for (const char* key : {"step_s", "samples_per_s", "input_wait", "comm_wait", "tflops", "mfu", "peak_tflops", "rss_mib", "loss_z", "grad_z"}) line.erase(key);
 }
 
 }  // namespace mome
