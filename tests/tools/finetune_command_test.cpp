@@ -131,16 +131,7 @@ batch = 6
   }
   json json_of(const std::string& name) const { return json::parse(read_file(path(name))); }
   // The log without what a clock decides.
-  std::string log_of(const std::string& output) const {
-    std::string out;
-    std::ifstream in(path(output) + "/log.jsonl");
-    for (std::string line; std::getline(in, line);) {
-      nlohmann::ordered_json j = nlohmann::ordered_json::parse(line);
-      remove_timing(j);
-      out += j.dump() + "\n";
-    }
-    return out;
-  }
+  std::string log_of(const std::string& output) const { return log_without_timing(path(output) + "/log.jsonl"); }
 };
 
 TEST_F(FinetuneCommand, KilledAnywhereTheResumedRunEqualsTheUninterruptedOne) {

@@ -87,16 +87,7 @@ average = 0.5
     return c;
   }
   // The log without what a clock decides.
-  std::string log_of(const std::string& output) const {
-    std::string out;
-    std::ifstream in(path(output) + "/log.jsonl");
-    for (std::string line; std::getline(in, line);) {
-      nlohmann::ordered_json j = nlohmann::ordered_json::parse(line);
-      remove_timing(j);
-      out += j.dump() + "\n";
-    }
-    return out;
-  }
+  std::string log_of(const std::string& output) const { return log_without_timing(path(output) + "/log.jsonl"); }
   void expect_same_run(const std::string& a, const std::string& b) {
     for (const char* stage : {"image", "text", "pairs"}) {
       const std::string file = fmt::format("/{}.safetensors", stage);
