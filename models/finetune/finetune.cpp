@@ -112,14 +112,13 @@ std::vector<std::string> checkpoint_classes(const std::string& path, Task task) 
   }
 }
 
-Outcome finetune(const FinetuneRecipe& given) {
-  check(given);
-  FinetuneRecipe recipe = given;
+namespace {
+
+Outcome train_task(RunParts& run, FinetuneRecipe& recipe) {
   const Task task = parse_task(recipe.task);
   ModelShape shape = infer_shape(read_under_vlmo_names(recipe.checkpoint), recipe.heads);
   if (recipe.image_size > 0) shape.config.image_size = recipe.image_size;
   if (recipe.text_length > 0) shape.config.text_length = recipe.text_length;
-  RunParts run(recipe);
   if (recipe.data.vocabulary.empty()) recipe.data.vocabulary = (fs::path(recipe.checkpoint).parent_path() / "vocab.txt").string();
   if (has_text(task)) run.load_words(recipe.data, shape.config);
 
@@ -158,6 +157,15 @@ Outcome finetune(const FinetuneRecipe& given) {
   const std::string vocabulary = recipe.output + "/vocab.txt";
   if (run.is_first() && has_text(task) && !fs::exists(vocabulary)) write_file_atomic(vocabulary, read_file(recipe.data.vocabulary));
   return outcome;
+}
+
+}  // namespace
+
+Outcome finetune(const FinetuneRecipe& given) {
+  check(given);
+  FinetuneRecipe recipe = given;
+  RunParts run(recipe);
+  return told_to_all(run, [&] { return train_task(run, recipe); });
 }
 
 }  // namespace mome

@@ -145,11 +145,7 @@ void check(const Recipe& r) {
   want(texts == "hard" || texts == "random", "stages.pairs.itm_texts", fmt::format("\"{}\" is unknown; expected \"hard\" or \"random\"", texts));
 }
 
-}  // namespace
-
-Outcome pretrain(const Recipe& recipe, const std::string& only) {
-  check(recipe);
-  RunParts run(recipe);
+Outcome train_stages(RunParts& run, const Recipe& recipe, const std::string& only) {
   if (only != "image" && (recipe.stages.text.steps > 0 || recipe.stages.pairs.steps > 0)) run.load_words(recipe.data, recipe.model);
   fs::create_directories(recipe.output);
   catch_interrupts();
@@ -173,6 +169,14 @@ Outcome pretrain(const Recipe& recipe, const std::string& only) {
                          final_checkpoint(recipe, name)));
   }
   return Outcome::kDone;
+}
+
+}  // namespace
+
+Outcome pretrain(const Recipe& recipe, const std::string& only) {
+  check(recipe);
+  RunParts run(recipe);
+  return told_to_all(run, [&] { return train_stages(run, recipe, only); });
 }
 
 }  // namespace mome

@@ -55,6 +55,17 @@ struct RunParts {
   LoaderOptions loader_options(const DataConfig& data, const ModelConfig& model, const StageConfig& stage);
 };
 
+/// work(); an error of one rank ends all of them, and each prints it.
+template <class F>
+auto told_to_all(RunParts& run, F&& work) {
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    if (run.lifeline) run.lifeline->give_up(e.what());
+    throw;
+  }
+}
+
 /// Everything that a step needs besides the model: where its batches come from, and what is done with one.
 class TrainingWork {
  public:

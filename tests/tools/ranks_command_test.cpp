@@ -112,6 +112,23 @@ TEST_F(RanksCommand, AnotherNumberOfRanksGoesOn) {
   expect_close("one", "back");
 }
 
+// The CUDA kernels, 16-bit products, a dynamic loss scale and a sharded optimiser.
+TEST_F(RanksCommand, SimtInFp16SplitsAlike) {
+  std::vector<std::string> more;
+  for (const char* set : {"device=simt", "dtype=fp16", "stages.image.steps=2", "stages.text.steps=2"}) more.insert(more.end(), {"--set", set});
+  std::vector<std::string> alone = command("simt1", more), two = {"launch", "-n", "2"};
+  more.insert(more.end(), {"--set", "zero=true"});
+  for (const std::string& word : command("simt2", more)) two.push_back(word);
+  for (std::vector<std::string>* c : {&alone, &two}) c->insert(c->end(), {"--set", "stages.pairs.steps=2"});
+  ASSERT_EQ(mome(alone).code, 0);
+  const Result r = mome(two);
+  ASSERT_EQ(r.code, 0) << r.err;
+  const auto x = losses("simt1"), y = losses("simt2");
+  ASSERT_EQ(x.size(), 6u);
+  ASSERT_EQ(y.size(), 6u);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i].loss, y[i].loss, 1e-3 * x[i].loss) << "step " << i;  // fp16: 11 bits
+}
+
 TEST_F(RanksCommand, ABatchThatCannotBeSplitIsSaid) {
   const Result r = mome(launch(2, "odd", {"--set", "stages.image.batch=7"}));
   EXPECT_NE(r.code, 0);
