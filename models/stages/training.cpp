@@ -76,7 +76,7 @@ class Loop {
     int64_t step = resume();
     while (step < stage_.steps) {
       saver_.check();
-      if (run_.lifeline) run_.lifeline->tick(step);
+      if (run_.lifeline) run_.lifeline->tick(t_.steps_before + step);
       const Guard::Verdict verdict = take(step);
       if (verdict == Guard::Verdict::kStop) stop_stuck(step);
       if (verdict == Guard::Verdict::kRollBack) {

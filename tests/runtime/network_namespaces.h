@@ -38,11 +38,12 @@ class NetworkNamespaces {
     if (fd >= 0) close(fd);
     return entered;
   }
+  /// What `ip netns` calls host 0 or 1.
+  std::string name(int host) const { return fmt::format("mome{}h{}", pid_, host); }
   /// The cable is out. Nobody's connection is closed by that.
   void cut() const { ip("-n {1} link set eth0 down"); }
 
  private:
-  std::string name(int host) const { return fmt::format("mome{}h{}", pid_, host); }
   bool ip(const std::string& arguments) const {
     return std::system(("PATH=$PATH:/usr/sbin ip " +
                         fmt::format(fmt::runtime(arguments), name(0), name(1)) + " 2> /dev/null")

@@ -22,7 +22,7 @@ struct Result {
   std::string out, err;
 };
 
-class ProgramTest : public testing::Test {
+class ProgramTest : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(folder_); }
   ~ProgramTest() override { std::filesystem::remove_all(folder_); }
@@ -71,7 +71,7 @@ class ProgramTest : public testing::Test {
   }
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
-  const std::string folder_ = testing::TempDir() + "mome_program_" + std::to_string(getpid());
+  const std::string folder_ = ::testing::TempDir() + "mome_program_" + std::to_string(getpid());
 };
 
 }  // namespace mome
