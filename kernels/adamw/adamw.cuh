@@ -111,7 +111,7 @@ __global__ void adamw_kernel(AdamWOptions options, const StepControl* control,
   if (c.skip) return;
   const AdamWRange r = block_slice(range);
   if (r.begin >= r.end) return;
-  AdamWUpdate<T> update{rates_of<float>(options, c, r), w, g, m, v, copy};
+  AdamWUpdate<T> update{rates_of<float>(options, c, r), w, g, m + r.moments, v + r.moments, copy};
   for_run<N>(r.begin, r.end, update);
 }
 

@@ -23,6 +23,7 @@ struct AdamWRange {
   int64_t begin = 0, end = 0;
   double lr_scale = 1;  // times lr
   double decay = 0;
+  int64_t moments = 0;  // m and v of element i lie at i + moments: those of a shard are packed
   bool operator==(const AdamWRange&) const = default;
 };
 
@@ -34,7 +35,7 @@ inline std::vector<AdamWRange> cut(const std::vector<AdamWRange>& ranges) {
   std::vector<AdamWRange> out;
   for (const AdamWRange& r : ranges)
     for (int64_t i = r.begin; i < r.end; i += kAdamWRange)
-      out.push_back({i, std::min(r.end, i + kAdamWRange), r.lr_scale, r.decay});
+      out.push_back({i, std::min(r.end, i + kAdamWRange), r.lr_scale, r.decay, r.moments});
   return out;
 }
 
@@ -77,8 +78,8 @@ template <class Queue>
 void step_control(Queue& queue, const AdamWOptions& adamw, const ControlOptions& options,
                   StepControl* control);
 
-/// The step. w, g, m, v: arenas of the same length. Ranges do not overlap and have at most
-/// kAdamWRange elements each. copy: w rounded to the storage type T, written in the same pass; null
+/// The step. w, g: arenas of the same length; m, v: too, or of a shard's elements alone (range's
+/// moments, a multiple of 16). Ranges do not overlap and have at most kAdamWRange elements each. copy: w rounded to the storage type T, written in the same pass; null
 /// where T is w's own type. Does nothing if control->skip.
 template <class T, class Queue>
 void adamw(Queue& queue, const AdamWOptions& options, const StepControl* control, int64_t ranges,

@@ -69,7 +69,7 @@ void adamw(Queue&, const AdamWOptions& options, const StepControl* control, int6
     for (int64_t k = first; k < last; ++k) {
       const int64_t begin = range[k].begin;
       update(range[k].end - begin, rates_of<T>(options, *control, range[k]), w + begin, g + begin,
-             m + begin, v + begin);
+             m + begin + range[k].moments, v + begin + range[k].moments);
     }
   });
 }

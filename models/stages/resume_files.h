@@ -24,9 +24,11 @@ struct StatePart {
   bool trained_only;
 };
 inline constexpr std::array<StatePart, 3> kStateParts = {
-    {{"exp_avg.", &ParameterSet::moments1, true},
-     {"exp_avg_sq.", &ParameterSet::moments2, true},
+    {{"exp_avg.", &ParameterSet::shard_moments1, true},
+     {"exp_avg_sq.", &ParameterSet::shard_moments2, true},
      {"average.", &ParameterSet::averages, false}}};
+/// Element i of the parameters' arenas in a part's arena, which may hold a shard alone.
+inline int64_t place_of(const ParameterSet& p, const StatePart& part, int64_t i) { return i + (part.trained_only ? p.moments_shift(i) : 0); }
 
 /// Elements [begin, end) of a parameter. All of it goes by its name and has its shape; a part is
 /// NAME[begin:end], a vector.

@@ -74,7 +74,7 @@ class Plan {
         if (from >= to) return;
         found_ += to - from;
         moves_.push_back({t.data + size_t(from - begin) * element_,
-                          arena + size_t(q.begin + from) * element_, size_t(to - from) * element_});
+                          arena + size_t(place_of(p_, *part, q.begin + from)) * element_, size_t(to - from) * element_});
       });
     }
   }

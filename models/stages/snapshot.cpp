@@ -67,7 +67,7 @@ void Snapshot::take(const MomeModel& model, const ResumePoint& point, const Stat
         const bool all = begin == 0 && end == q.count;
         add(part.prefix + piece_name(q, begin, end),
             all ? q.shape : std::vector<int64_t>{end - begin},
-            arena + size_t(q.begin + begin) * size_of(p.dtype()), end - begin, false);
+            arena + size_t(place_of(p, part, q.begin + begin)) * size_of(p.dtype()), end - begin, false);
       });
     }
   }

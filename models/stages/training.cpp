@@ -269,8 +269,7 @@ class Loop {
     if (point) {
       begin(*point, detour);
     } else {
-      for (void* moments : {parameters_.moments1(), parameters_.moments2()})
-        run_.device->zero(moments, size_t(parameters_.count()) * size_of(parameters_.dtype()));
+      parameters_.zero_moments();
       start(detour);
     }
     if (journal_)

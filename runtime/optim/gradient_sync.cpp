@@ -36,11 +36,14 @@ GradientSync::GradientSync(ParameterSet& parameters, Communicator& communicator,
     else owned_.push_back({b.begin + communicator.rank() * share, b.begin + (communicator.rank() + 1) * share});
   }
   left_ = buckets_.size();
-  if (options.shard)
-    parameters.wait_before_use([this](int i) {
-      if (!gathering_) return;
-      for (int k : buckets_of_[size_t(i)]) receive(buckets_[size_t(k)]);
-    });
+  if (!options.shard) return;
+  std::vector<std::pair<int64_t, int64_t>> moments;
+  for (const ArenaRange& r : owned_) moments.emplace_back(r.begin, r.end);
+  if (!moments.empty()) parameters.shard_moments(std::move(moments));
+  parameters.wait_before_use([this](int i) {
+    if (!gathering_) return;
+    for (int k : buckets_of_[size_t(i)]) receive(buckets_[size_t(k)]);
+  });
 }
 
 GradientSync::~GradientSync() { parameters_.wait_before_use(nullptr); }

@@ -33,7 +33,7 @@ std::vector<AdamWRange> Optimizer::stepped_ranges() const {
   for (const AdamWRange& r : all)
     for (; owned != sync_->owned().end() && owned->begin < r.end; ++owned) {
       const int64_t begin = std::max(r.begin, owned->begin), end = std::min(r.end, owned->end);
-      if (begin < end) mine.push_back({begin, end, r.lr_scale, r.decay});
+      if (begin < end) mine.push_back({begin, end, r.lr_scale, r.decay, parameters_.moments_shift(begin)});
       if (owned->end > r.end) break;  // the rest of it is the next range's
     }
   return mine;
@@ -65,8 +65,8 @@ void Optimizer::step() {
     squared_norm(queue, n, table_, g, &control_->squared_norm);
     if (sync_ && sync_->sharded()) sync_->communicator().all_reduce(&control_->squared_norm, 1, DType::kF64);
     step_control(queue, adamw_, options_, control_);
-    adamw<T>(queue, adamw_, control_, n, table_, w, g, static_cast<R*>(p.moments1()),
-             static_cast<R*>(p.moments2()), static_cast<T*>(p.copies()));
+    adamw<T>(queue, adamw_, control_, n, table_, w, g, static_cast<R*>(p.shard_moments1()),
+             static_cast<R*>(p.shard_moments2()), static_cast<T*>(p.copies()));
     if (!p.has_average()) return;
     R* average = static_cast<R*>(p.averages());
     if (!sync_ || !sync_->sharded()) return moving_average<R>(queue, p.count(), average_, control_, w, average);

@@ -57,13 +57,17 @@ ParameterSet::~ParameterSet() {
   } catch (const std::exception&) {  // was reported to whoever waited, or the program ends by
                                      // another error
   }
-  for (void* p : {values_, grads_, moment1_, moment2_, average_, copies_}) {
-    if (!p) continue;
-    if (device_.is_host())
-      munmap(p, std::max<size_t>(bytes(dtype_), 1));
-    else
-      device_.release(p);
-  }
+  for (void* p : {values_, grads_, average_}) give_back(p, bytes(dtype_));
+  for (void* p : {moment1_, moment2_}) give_back(p, moment_bytes());
+  give_back(copies_, bytes(compute_dtype_));
+}
+
+void ParameterSet::give_back(void* block, size_t bytes) const {
+  if (!block) return;
+  if (device_.is_host())
+    munmap(block, bytes);
+  else
+    device_.release(block);
 }
 
 int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, double init_scale) {
@@ -82,8 +86,7 @@ int ParameterSet::add(std::string name, std::vector<int64_t> shape, Init init, d
   return int(list_.size()) - 1;
 }
 
-void* ParameterSet::zeros(DType dtype) const {
-  const size_t n = std::max<size_t>(bytes(dtype), 1);
+void* ParameterSet::zeros(size_t n) const {
   if (!device_.is_host()) {
     void* p = device_.allocate(n);
     device_.zero(p, n);
@@ -97,11 +100,11 @@ void* ParameterSet::zeros(DType dtype) const {
 
 void ParameterSet::allocate() {
   MOME_CHECK(!values_ && !(device_.is_host() && compute_dtype_ != dtype_));
-  values_ = zeros(dtype_);
-  grads_ = zeros(dtype_);
-  moment1_ = zeros(dtype_);
-  moment2_ = zeros(dtype_);
-  if (compute_dtype_ != dtype_) copies_ = zeros(compute_dtype_);
+  values_ = zeros(bytes(dtype_));
+  grads_ = zeros(bytes(dtype_));
+  moment1_ = zeros(bytes(dtype_));
+  moment2_ = zeros(bytes(dtype_));
+  if (compute_dtype_ != dtype_) copies_ = zeros(bytes(compute_dtype_));
 }
 
 void ParameterSet::initialize(uint64_t seed) {
@@ -123,6 +126,40 @@ void ParameterSet::refresh_copies(int64_t begin, int64_t count) {
     if constexpr (sizeof(T) == 2)
       round_copy<T>(queue, count, static_cast<const Real<T>*>(values_) + begin, static_cast<T*>(copies_) + begin);
   });
+}
+
+size_t ParameterSet::moment_bytes() const {
+  if (shard_.empty()) return bytes(dtype_);
+  int64_t n = 0;
+  for (const auto& [begin, end] : shard_) n += end - begin;
+  return size_t(n) * size_of(dtype_);
+}
+
+void ParameterSet::shard_moments(std::vector<std::pair<int64_t, int64_t>> ranges) {
+  MOME_CHECK(moment1_ && !ranges.empty());
+  device_.synchronize();
+  for (void* p : {moment1_, moment2_}) give_back(p, moment_bytes());
+  moment1_ = moment2_ = nullptr;
+  for (const auto& [begin, end] : ranges)
+    MOME_CHECK(begin < end && begin % kAlignment == 0 && end % kAlignment == 0);
+  shard_ = std::move(ranges);
+  moment1_ = zeros(moment_bytes());
+  moment2_ = zeros(moment_bytes());
+}
+
+int64_t ParameterSet::moments_shift(int64_t i) const {
+  if (shard_.empty()) return 0;
+  int64_t before = 0;
+  for (const auto& [begin, end] : shard_) {
+    if (i >= begin && i < end) return before - begin;
+    before += end - begin;
+  }
+  MOME_CHECK(!"an element of the shard was expected");
+  return 0;
+}
+
+void ParameterSet::zero_moments() {
+  for (void* p : {moment1_, moment2_}) device_.zero(p, moment_bytes());
 }
 
 int ParameterSet::find(const std::string& name) const {
@@ -185,7 +222,7 @@ void ParameterSet::zero_grads() {
 
 void ParameterSet::keep_average() {
   const void* now = values();
-  if (!average_) average_ = zeros(dtype_);
+  if (!average_) average_ = zeros(bytes(dtype_));
   device_.copy(average_, now, bytes(dtype_));
 }
 

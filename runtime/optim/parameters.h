@@ -70,8 +70,8 @@ class ParameterSet {
   /// What products read: the 16-bit copy, or the value itself.
   Tensor compute(int i) const { return copies_ ? view(copies_, i, compute_dtype_) : value(i); }
   Tensor grad(int i) const { return view(grads_, i); }
-  Tensor moment1(int i) const { return view(moment1_, i); }
-  Tensor moment2(int i) const { return view(moment2_, i); }
+  Tensor moment1(int i) const { return view(moments1(), i); }
+  Tensor moment2(int i) const { return view(moments2(), i); }
   Tensor average(int i) const { return view(average_, i); }
   /// The parameter on a tape: with its gradient if it is trained.
   Var* on(Tape& tape, int i) const {
@@ -84,6 +84,13 @@ class ParameterSet {
   /// than by the optimiser.
   void refresh_copies() { refresh_copies(0, total_); }
   void refresh_copies(int64_t begin, int64_t count);
+
+  /// From now on there are moments of these elements alone (ZeRO-1), zero, packed in the order of the ranges: [begin, end),
+  /// ascending, multiples of kAlignment.
+  void shard_moments(std::vector<std::pair<int64_t, int64_t>> ranges);
+  /// The moments of element i, which there are, lie at i + moments_shift(i) of shard_moments1() and 2().
+  int64_t moments_shift(int64_t i) const;
+  void zero_moments();
 
   /// Ranges of trained parameters with their rules; neighbours with equal rules are merged.
   std::vector<AdamWRange> trained_ranges() const;
@@ -112,12 +119,18 @@ class ParameterSet {
     return values_;
   }
   void* grads() const { return grads_; }
-  void* moments1() const { return moment1_; }
-  void* moments2() const { return moment2_; }
+  void* moments1() const { return whole(moment1_); }
+  void* moments2() const { return whole(moment2_); }
+  void* shard_moments1() const { return moment1_; }  // of a set that is not sharded: all
+  void* shard_moments2() const { return moment2_; }
   void* averages() const { return average_; }
   void* copies() const { return copies_; }  // null unless compute_dtype() is a 16-bit type
 
  private:
+  void* whole(void* moments) const {
+    MOME_CHECK(shard_.empty());
+    return moments;
+  }
   struct Adopted {
     const void* values = nullptr;
     std::shared_ptr<const void> owner;
@@ -126,7 +139,9 @@ class ParameterSet {
   Tensor adopted_view(int i) const;
   Tensor view(void* arena, int i, DType dtype) const;
   Tensor view(void* arena, int i) const { return view(arena, i, dtype_); }
-  void* zeros(DType dtype) const;
+  void* zeros(size_t bytes) const;
+  void give_back(void* block, size_t bytes) const;
+  size_t moment_bytes() const;
   size_t bytes(DType dtype) const {
     return size_t(total_ + kAlignment * kMostShards) * size_of(dtype);
   }
@@ -150,6 +165,7 @@ class ParameterSet {
   std::function<void(int)> wait_;
   std::map<std::string, int> index_;
   int64_t total_ = 0;
+  std::vector<std::pair<int64_t, int64_t>> shard_;  // whose moments there are; empty: all
   void *values_ = nullptr, *grads_ = nullptr, *moment1_ = nullptr, *moment2_ = nullptr,
        *average_ = nullptr;
   void* copies_ = nullptr;

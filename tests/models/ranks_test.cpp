@@ -107,7 +107,10 @@ Trained train_rank(Communicator* ranks, bool shard, const ModelParts& parts,
   };
   out.values = array(p.values());
   out.average = array(p.averages());
-  out.moments = array(p.moments2());
+  out.moments.assign(size_t(p.count()), 0.0);
+  const auto* v = static_cast<const double*>(p.shard_moments2());
+  for (const ArenaRange& r : shard ? sync->owned() : std::vector<ArenaRange>{{0, p.count()}})
+    for (int64_t i = r.begin; i < std::min(r.end, p.count()); ++i) out.moments[size_t(i)] = v[i + p.moments_shift(i)];
   return out;
 }
 
