@@ -344,7 +344,9 @@ std::string final_checkpoint(const RunConfig& config, const std::string& name) {
 }
 
 Outcome train(RunParts& run, MomeModel& model, const Training& training) {
-  return Loop(run, model, training).train();
+  Loop loop(run, model, training);
+  // Told before the loop's end, which waits for calls that the other ranks may never answer.
+  return told_to_all(run, [&] { return loop.train(); });
 }
 
 }  // namespace mome

@@ -100,6 +100,12 @@ void check(const RunConfig& config);
 /// `where`: the stage's table in the recipe.
 void check(const StageConfig& stage, const std::string& where);
 
+/// How a stage fits its batch into memory is no part of what it computes: another number of ranks may need it otherwise.
+inline void forget_memory(StageConfig& stage) {
+  stage.accumulate = 1;
+  stage.recompute = "none";
+}
+
 /// What the resume points of a run must agree on: its recipe without what may change between two sittings.
 template <class R>
 std::string fingerprint(R recipe) {
@@ -110,6 +116,10 @@ std::string fingerprint(R recipe) {
   recipe.keep = recipe.rollback_after = recipe.rollbacks = 0;
   recipe.bucket_mib = 0;
   recipe.zero = false;
+  if constexpr (requires { recipe.stages; })
+    forget_memory(recipe.stages.image), forget_memory(recipe.stages.text), forget_memory(recipe.stages.pairs);
+  else
+    forget_memory(recipe.training);
   recipe.data.threads = recipe.data.cache_mib = recipe.data.retries = 0;
   recipe.data.index_cache.clear();
   return print_recipe(recipe);
